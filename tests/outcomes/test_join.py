@@ -21,7 +21,7 @@ from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from monitor.source.outcomes import WHOLE, OutcomeRecorder, OutcomeSource, id_of
+from monitor.source.outcomes import WHOLE, OutcomeRecorder, OutcomeSource, id_of, read_outcome
 from monitor.source.recorder import Recorder
 from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_delays, read_sums, read_tallies, roll_up_sums
@@ -86,13 +86,18 @@ class World:
     def leave(self, key: str) -> None:
         """The process that wrote a journal was killed; what it left is folded."""
         del self.others[key]
+        gone: list[str] = []
+
+        def discover() -> None:
+            self.runtime.journals.retire("model", key, lambda: gone.append(key))
+
         with pytest.MonkeyPatch.context() as patch:  # ends in the midst of a fold, as it does when it is found there
-            patch.setattr(self.runtime.workers, "discover", lambda: self.runtime.journals.end("model", key))
+            patch.setattr(self.runtime.workers, "discover", discover)
             self.fold()
-        if not self.runtime.journals.drop("model", key):
+        if not gone:
             self.clock.advance(3601)
             self.fold()
-            assert self.runtime.journals.drop("model", key)
+        assert gone == [key]
 
     @property
     def outcomes(self) -> OutcomeSource:
@@ -115,7 +120,7 @@ class World:
         """Send an outcome; it is told to the truth when it is folded."""
         recorder = self.others[key][1] if key else self.outcomes.recorder
         whose = id_of(name)
-        row = [whose.number, whose.token, np.nan, recorder.read_value(value)]
+        row = [whose.number, whose.token, np.nan, read_outcome(recorder.target, value)]
         self.sent.append((name, value, self.clock.time()))
         return recorder.append(np.array([row], float), np.array([whose.key], np.uint64))
 
