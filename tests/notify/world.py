@@ -46,7 +46,7 @@ def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> Dr
     """The verdict that an alert stands on."""
     said = more.pop(
         "direction",
-        Direction("mean was 0.01, now 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571, 0.0471, 0.0428, 1.02, 0.93),
+        Direction("mean was 0.01, now 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571),
     )
     facts: dict[str, object] = {"kind": "numeric", "explanation": Explanation(said), **more}
     return DriftResult(
