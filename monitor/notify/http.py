@@ -36,7 +36,7 @@ MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered; `body` is cut at 64 KB. Names of headers may be in any case."""
+    """What a server answered; `body` ends where the client stops to read. Names of headers may be in any case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

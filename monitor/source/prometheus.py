@@ -102,14 +102,14 @@ class PrometheusSource(FleetSource):
             rows = [(one["metric"], float(one["value"][1])) for one in found]
             samples = [Sample(labels.get("__name__", ""), labels, value) for labels, value in rows]
         except (ValueError, LookupError, TypeError):
-            kind = reply.header("content-type") or "nothing"
+            kind = reply.headers.get("Content-Type", "nothing")
             raise SourceError(f"is not Prometheus: {address} answers {reply.status}, {kind}") from None
         if refused:
             raise SourceError(f"it answers {reply.status}: {refused}")
         if content.get("warnings") or content.get("isPartial"):
             why = "; ".join(map(str, content.get("warnings", ())))
             raise SourceError(f"its answer may lack a part, so nothing is counted{f': {why}' if why else ''}")
-        self._compare_clocks(reply.header("date"))
+        self._compare_clocks(reply.headers.get("Date", ""))
         return samples
 
     def _compare_clocks(self, date: str) -> None:
