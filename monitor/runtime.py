@@ -312,14 +312,12 @@ class Runtime:
         `key`: of the journal of another process. One that another thread records may be before them.
         """
         watched = self.find(model)
-        source = watched.followed[key].outcomes if key else watched.outcomes
-        if source is None:
-            return {}
         for _ in range(100):
-            self.fold()
-            if source.applied >= first + rows - 1:
+            self.fold()  # which also follows a process that has just joined
+            source = watched.followed[key].outcomes if key else watched.outcomes
+            if source is None or source.applied >= first + rows - 1:
                 break
-        return source.told(first, rows)
+        return {} if source is None else source.told(first, rows)
 
     def add(self, name: str | None, batch: Batch, time: float | None, key: int) -> bool:
         """Commit counts of some predictions of a model; see `Folding.add`."""

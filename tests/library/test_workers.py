@@ -18,6 +18,7 @@ import pytest
 
 from bench.running import Server, environment, wait_for
 from monitor import Monitor, Reference
+from monitor.config.load import Config
 from monitor.errors import LockedError
 from monitor.joined import Joined
 from monitor.questions import ask
@@ -69,6 +70,17 @@ def test_the_child_of_a_fork_joins(open_monitor: Open, tmp_path: Path) -> None:
     monitor.flush()
     assert monitor.status()["predictions"] == 3
     assert not [path for path in (tmp_path / "data/workers").iterdir() if path.is_dir()]
+
+
+def test_outcomes_are_waited_for_although_the_join_was_not_answered(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that holds the folder was busy: it finds the one that has joined by a fold."""
+    monkeypatch.setattr(Joined, "_introduce", lambda _: None)
+    config = Config.from_text('[outcomes]\n[window]\nfold = "1h"')
+    with Monitor.open(config, reference=reference, data=tmp_path / "data", metrics_port=0) as monitor:
+        first = monitor.observe(ROW, 1.0)
+        assert in_child(lambda: monitor.outcome_many([first], [1.0], wait=True)["joined"]) == "1"
 
 
 def test_one_that_joins_loads_only_what_it_records_with(open_monitor: Open, tmp_path: Path) -> None:
