@@ -124,6 +124,20 @@ def test_every_table_and_view_is_documented() -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_and_folder_that_is_named_to_developers_exists(name: str) -> None:
+    named = set(re.findall(r"`((?:monitor|server|train|tests|docs|bench)/[\w/.-]*)`", (ROOT / name).read_text("utf-8")))
+    assert len(named) > 5
+    assert [path for path in sorted(named) if not any(ROOT.glob(path.rstrip("/")))] == []
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    owners = text.partition("## Who owns what")[2].partition("\n## ")[0]
+    rooms = [path.parent.name for path in ROOT.glob("monitor/*/__init__.py")]
+    assert [room for room in rooms if f"`monitor/{room}/" not in owners and f"`{room}/`" not in owners] == []
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
