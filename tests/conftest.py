@@ -35,7 +35,10 @@ settings.register_profile(
     **({"derandomize": True, "database": None} if os.environ.get("CI") else {}),
 )
 settings.load_profile("telltale")
+settings.register_profile("quick", settings.get_profile("telltale"), max_examples=20)
 
+#: Which tests `make quick` selects.
+QUICK = "not slow"
 
 #: Tests that start processes or last, the longest first: they begin early, so that both cores end together.
 #: `make quick` leaves them out.
@@ -58,20 +61,56 @@ SLOW = (
     "tests/backtest/",
     "tests/cli/",
     "tests/test_install.py",
+    "tests/judging/",
+    "tests/source/test_table",
+    "tests/source/test_fleet.py",
+    "tests/outcomes/test_verdict.py",
+    "tests/outcomes/test_baseline.py",
+    "tests/drift/test_false_alarms.py",
+    "tests/drift/test_locate.py",
+    "tests/store/test_writer.py",
+    "tests/store/test_verify.py",
+    "tests/store/test_alerts.py",
+    "tests/store/test_tiers.py",
+    "tests/models/test_served_is_notebook.py",
+    "tests/normal/test_usual.py",
+    "tests/tables/test_warehouse.py",
+    "tests/warehouse/",
+    "tests/train/",
+    "tests/notify/test_retry.py",
+    "tests/notify/test_picture.py",
+    "tests/report/test_performance.py",
+    "tests/report/test_file.py",
+    "tests/report/test_extremes.py",
+    "tests/test_privacy.py",
+    "tests/test_losses.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples for `make quick`."""
+    if config.getoption("markexpr") == QUICK:
+        settings.load_profile("quick")
+
+
+def rank(path: str) -> int:
+    """Place of a test, or of its file, among the slow ones; their number if it is not slow."""
+    return next((place for place, name in enumerate(SLOW) if path.startswith(name)), len(SLOW))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow tests for `make quick`: they import every library that makes models."""
+    if config.getoption("markexpr") != QUICK or not collection_path.is_relative_to(config.rootpath):
+        return None
+    return rank(collection_path.relative_to(config.rootpath).as_posix()) < len(SLOW) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and put it first."""
-
-    def rank(item: pytest.Item) -> int:
-        path = item.nodeid
-        return next((place for place, name in enumerate(SLOW) if path.startswith(name)), len(SLOW))
-
     for item in items:
-        if rank(item) < len(SLOW):
+        if rank(item.nodeid) < len(SLOW):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=rank)
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -524,7 +524,7 @@ def test_a_reference_and_a_replay_count_what_the_notebook_answers(
     case, answers = fitted(name)
     monkeypatch.chdir(tmp_path)
     frame = as_frame(case.data)
-    times = pd.date_range("2026-03-01", periods=len(frame), freq="1min").astype(str)
+    times = pd.date_range("2026-03-01", periods=len(frame), freq="1s").astype(str)
     frame.assign(time=times).to_csv("data.csv", index=False)
     path = Path(f"model{case.suffix}")
     path.write_bytes(case.dump(case.model))
