@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from monitor.drift.result import AlertKey, DriftResult, predictions_moved
 from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, names, quoted
-from monitor.notify.receiver import Receiver
+from monitor.notify.receiver import LEVELS, Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
 from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
@@ -125,7 +125,7 @@ def plan(
     situation = replace(situation, muted=situation.muted | back)  # it was told when it began
     changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
     for receiver in receivers:
-        levels = receiver.kind == "alertmanager"
+        levels = receiver.kind in LEVELS
         mine = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
         known = [group for name, group in states if name == receiver.name and group]
         for name in [""] if levels else dict.fromkeys([*(alert.rule for alert in mine), *known]):

@@ -12,6 +12,13 @@ from monitor.notify.message import Message
 if TYPE_CHECKING:
     from monitor.notify.http import Decision  # it loads requests, for which commands that only read need not wait
 
+#: What a kind of receiver may do, besides its body (bodies.py): kinds that take a picture or file after a message, that
+#: take files within one, and that get all firing alerts again and again, not only news.
+UPLOADS, ATTACHES, LEVELS = ("slack-bot", "telegram"), ("apprise",), ("alertmanager",)
+
+#: Gap and burst of `Limiter`. Slack: one message a second. Telegram: also 20 a minute in a chat.
+LIMITS = {"slack": (1.0,), "slack-bot": (1.0,), "apprise": (1.0,), "telegram": (1.0, 20)}
+
 
 class Notifier(Protocol):
     """Makes one attempt to deliver a message. It raises nothing for what a server does, and never waits."""
@@ -93,7 +100,7 @@ class Receiver:
     @property
     def takes_files(self) -> bool:
         """Whether a file can be sent to it, beside or within a message."""
-        return self.kind in ("telegram", "slack-bot", "apprise")
+        return self.kind in UPLOADS + ATTACHES
 
     @property
     def kind(self) -> str:

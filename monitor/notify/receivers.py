@@ -22,14 +22,11 @@ from monitor.notify import bodies
 from monitor.notify.http import Decision, Failure, Http, Reply, check_url, decide
 from monitor.notify.message import Message, title
 from monitor.notify.picture import picture
-from monitor.notify.receiver import Limiter, Notifier, Receiver
+from monitor.notify.receiver import LIMITS, UPLOADS, Limiter, Notifier, Receiver
 from monitor.notify.secret import Secret, guard_logs, read_secret
 from monitor.notify.text import cut, plain_text
 
 T = TypeVar("T")
-
-#: Gap and burst of `Limiter`. Slack: one message a second. Telegram: also 20 a minute in a chat.
-LIMITS = {"slack": (1.0,), "slack-bot": (1.0,), "apprise": (1.0,), "telegram": (1.0, 20)}
 
 POST_MESSAGE = "https://slack.com/api/chat.postMessage"
 ALERTS_PATH = "/api/v2/alerts"
@@ -190,7 +187,7 @@ def build_receivers(
                 tuple(sorted(item.match.items())),
                 item.resolved,
                 target=item.chat_id or item.channel,
-                pictures=item.kind in ("telegram", "slack-bot") and find_spec("matplotlib") is not None,
+                pictures=item.kind in UPLOADS and find_spec("matplotlib") is not None,
             )
         )
     if not any(receiver.kind == "log" for receiver in built):

@@ -17,7 +17,7 @@ from monitor.config.settings import DAYS
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.notify.message import Message
-from monitor.notify.receiver import Receiver
+from monitor.notify.receiver import ATTACHES, LEVELS, Receiver
 from monitor.reference.file import write_atomically
 from monitor.report import file, performance
 from monitor.report.file import Report
@@ -69,7 +69,7 @@ def messages(summary: Message, receiver: Receiver) -> list[Message]:
     """What one receiver gets: the summary with the files if it takes some, else with their paths."""
     if not receiver.takes_files:
         return [replace(summary, lines=(*summary.lines, *((path, "") for path in summary.files)))]
-    if receiver.kind == "apprise":
+    if receiver.kind in ATTACHES:
         return [summary]
     return [summary, *(replace(summary, kind="file", files=(path,)) for path in summary.files)]
 
@@ -77,7 +77,7 @@ def messages(summary: Message, receiver: Receiver) -> list[Message]:
 def chosen(receivers: Iterable[Receiver], config: Config) -> list[Receiver]:
     """The receivers of reports: those that are named, else those that are told of every alert."""
     named = config.report.receivers or config.alerts.receivers
-    told = [one for one in receivers if one.kind != "alertmanager" and (not named or one.name in named)]
+    told = [one for one in receivers if one.kind not in LEVELS and (not named or one.name in named)]
     return [one for one in told if config.report.receivers or not (one.severities or one.match)]
 
 
