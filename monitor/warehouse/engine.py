@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -25,9 +25,9 @@ EXPLAIN = ("duckdb", "postgres")
 _SECRET = re.compile("pass|secret|token|key|pwd|credential", re.IGNORECASE)
 
 
-def url_of(variable: str, environ: Mapping[str, str] = os.environ) -> str:
+def url_of(variable: str) -> str:
     """Read the URL of the database from an environment variable; none means `IN_MEMORY`. Raises SourceError."""
-    url = environ.get(variable, "").strip() if variable else IN_MEMORY
+    url = os.environ.get(variable, "").strip() if variable else IN_MEMORY
     if not url:
         raise SourceError(f"the environment variable {variable} is not set or empty")
     return url

@@ -77,8 +77,7 @@ def cell_length(seconds: float, every: float) -> int:
 class HeatMap:
     """Levels of all columns over time. Cells that are over never change, so each is read once."""
 
-    def __init__(self, keep: int = 6 * CELLS) -> None:
-        self._keep = keep
+    def __init__(self) -> None:
         self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
 
     def read(self, connection: sqlite3.Connection, of: Subject, start: float, end: float, length: int) -> list[Cell]:
@@ -98,7 +97,7 @@ class HeatMap:
                 if (index + 1) * length < end - 120:
                     self._cells[key] = cell
             out.append(cell)
-        while len(self._cells) > self._keep:
+        while len(self._cells) > 6 * CELLS:
             self._cells.popitem(last=False)
         return out
 
