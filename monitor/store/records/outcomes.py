@@ -14,11 +14,11 @@ from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import measure
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.waiting import JOURNAL_BITS
-from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.source.outcomes import Tokens
 from monitor.store.audit import seals
 from monitor.store.records.rows import append
+from monitor.store.windows.rows import load_series
 
 HOUR, DAY = 3600, 86400
 
@@ -85,14 +85,18 @@ def add_sums(connection: sqlite3.Connection, series: Series, hour: int, sums: Su
         (series.id, HOUR, hour, DAY, hour - hour % DAY),
     ).fetchone()
     if row is None:
-        new = {"series_id": series.id, "seconds": HOUR, "start": hour, "sums": _text(sums)}
-        append(connection, "performance_sums", [new])
+        _append(connection, series.id, hour, HOUR, sums)
         return
     whole = Sums.from_json(sums.target, row[1]) + sums
     if not whole.counts.any():
         whole = Sums.zero(sums.target)  # all taken back: without what rounding has left
     with seals.changing(connection, "performance_sums", "id = ?", row[0]):
         connection.execute("UPDATE performance_sums SET sums = ? WHERE id = ?", (_text(whole), row[0]))
+
+
+def _append(connection: sqlite3.Connection, series_id: int, start: int, seconds: int, sums: Sums) -> None:
+    row = {"series_id": series_id, "seconds": seconds, "start": start, "sums": _text(sums)}
+    append(connection, "performance_sums", [row])
 
 
 def _text(sums: Sums) -> str:
@@ -120,15 +124,11 @@ def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
         (before,),
     ).fetchall()
     for series_id, day in rows:
-        text = connection.execute("SELECT reference FROM series WHERE id = ?", (series_id,)).fetchone()[0]
-        target = Reference.from_text(text).target
-        of_day = "series_id = ? AND start >= ? AND start < ?"
-        key = (series_id, day, day + DAY)
-        parts = connection.execute(f"SELECT sums FROM performance_sums WHERE {of_day}", key)  # noqa: S608 - a constant
-        whole = sum((Sums.from_json(target, part[0]) for part in parts.fetchall()), Sums.zero(target))
-        seals.delete(connection, "performance_sums", of_day, *key)
-        new = {"series_id": series_id, "seconds": DAY, "start": day, "sums": _text(whole)}
-        append(connection, "performance_sums", [new])
+        series, end = load_series(connection, series_id), day + DAY
+        whole = sum(read_sums(connection, series, day, end).values(), Sums.zero(series.reference.target))
+        which = "series_id = ? AND start >= ? AND start < ?"
+        seals.delete(connection, "performance_sums", which, series_id, day, end)
+        _append(connection, series_id, day, DAY, whole)
 
 
 def add_delays(connection: sqlite3.Connection, series: Series, counts: Counts, seconds: float) -> None:
