@@ -181,7 +181,8 @@ def record(story: Story, rng: Rng, now: float, encoder: Encoder, target: Target,
     moments = (times * 1e9).astype(np.int64)
     recording = Recording(moments, np.arange(len(times)), encoder.table([*blocks, *model.answer_columns(blocks)]))
     true = np.where(rng.random(len(times)) < KNOWN, [read_outcome(target, value) for value in came], np.nan)
-    recording.tell(true, moments + (story.delay * HOUR * 1e9 * rng.uniform(0.5, 1.5, len(times))).astype(np.int64))
+    delays = (story.delay * HOUR * 1e9 * rng.uniform(0.5, 1.5, len(times))).astype(np.int64)
+    recording.add_outcomes(true, moments + delays)
     return recording
 
 

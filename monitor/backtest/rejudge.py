@@ -41,7 +41,7 @@ LEAST, MOST = 256, 4096
 
 @dataclass(frozen=True)
 class Sums:
-    """Windows of one block, summed up from its beginning: row i has what lies before window i."""
+    """Prefix sums over the windows of one block: row i of `n`, `counts` and `sums` excludes window i."""
 
     starts: npt.NDArray[np.int64]
     #: End of the latest window so far; a window that was rolled up may end after those that follow it.
@@ -52,7 +52,7 @@ class Sums:
 
     @classmethod
     def of(cls, series: Timeline) -> Sums:
-        """Sum up."""
+        """Sum the windows up."""
 
         def before(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
             return np.concatenate([np.zeros_like(values[:1], shape=(1, *values.shape[1:])), np.cumsum(values, axis=0)])
@@ -68,12 +68,12 @@ class Sums:
         return np.asarray(latest <= at)
 
     def between(self, begin: Floats, end: Floats) -> tuple[Ints, Ints]:
-        """First window of each stretch, and the one after its last; one that reaches over the beginning is in."""
+        """First window of each period, and the one after its last. A window that is open at `begin` is the first."""
         last = np.searchsorted(self.starts, end, side="left")
         return np.minimum(np.searchsorted(self.ends, begin, side="right"), last), last
 
     def reach_back(self, first: Ints, last: Ints, oldest: Floats, least: int) -> Ints:
-        """First windows moved back until there are `least` predictions, but not before `oldest`."""
+        """Move the first windows back until there are `least` predictions, but not before `oldest`."""
         enough = np.searchsorted(self.n, self.n[last] - least, side="right") - 1
         limit = np.searchsorted(self.ends, oldest, side="right")
         return np.minimum(first, np.maximum(enough, limit))
@@ -103,7 +103,7 @@ def judge(
     block = min(max(CELLS // series.schema.size, LEAST), MOST)
     for begin in range(0, len(moments), block):
         times = moments[begin : begin + block]
-        yield from map(performance.added, judging.block(times))
+        yield from map(performance.with_performance, judging.block(times))
         progress(len(times))
 
 
@@ -148,10 +148,8 @@ class _Judging:
         first, last = sums.between(begins, ends)
         if rule.max_age > rule.window:
             oldest = np.floor((ends - rule.max_age) / base) * base
-            moved = sums.reach_back(first, last, oldest, rule.min_samples)
-        else:
-            moved = first
-        begins = np.where(moved < last, np.minimum(begins, _at(sums.starts, moved, begins)), begins)
+            first = sums.reach_back(first, last, oldest, rule.min_samples)
+        begins = np.where(first < last, np.minimum(begins, _starts_of(sums.starts, first, begins)), begins)
         spans = [Span(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
         reference, names = self._reference(rule, times)
         question = next(question for known, question in self._questions if known is rule)
@@ -159,7 +157,7 @@ class _Judging:
             question,
             self._layout,
             reference,
-            Sample(sums.counts[last] - sums.counts[moved], sums.sums[last] - sums.sums[moved]),
+            Sample(sums.counts[last] - sums.counts[first], sums.sums[last] - sums.sums[first]),
             spans,
             names,
             self._series.subject,
@@ -179,15 +177,15 @@ class _Judging:
         since = np.unique([at for at, _, _ in self._changes])
         which = np.searchsorted(since, times, side="left").tolist()
         first = {k: times[which.index(k)] for k in dict.fromkeys(which)}
-        known = {
+        standing = {
             k: self._references.standing(self._connection, standing_at(self._changes, float(at)))
             for k, at in first.items()
         }
-        names = [known[k][1] for k in which]
-        if len(known) == 1:
-            ((sample, _),) = known.values()
+        names = [standing[k][1] for k in which]
+        if len(standing) == 1:
+            ((sample, _),) = standing.values()
             return sample, names
-        samples = [known[k][0] for k in which]
+        samples = [standing[k][0] for k in which]
         counts, totals = np.array([one.counts for one in samples]), np.array([one.sums for one in samples])
         return Sample(counts, totals, samples[0].deviations), names
 
@@ -197,11 +195,11 @@ class _Performance:
         self._connection, self._performance = connection, Performance(series)
         self._rules = [rule for rule in config.rules if rule.performance]
         self._settle = settle_time(read_delays(connection, series)[0])
-        #: By rule, the end of the hours that were judged last; and what was found.
+        #: The last judging: end of the judged hours, by rule, and the verdicts.
         self._judged: tuple[list[float], tuple[DriftResult, ...]] = ([], ())
 
-    def added(self, moment: Moment) -> Moment:
-        """An evaluation with what rules on performance say then."""
+    def with_performance(self, moment: Moment) -> Moment:
+        """Add the verdicts of rules on performance to an evaluation."""
         if not self._rules:
             return moment
         whole = moment.at // HOUR * HOUR
@@ -221,7 +219,7 @@ class _Performance:
         )
 
 
-def _at(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:
-    """Starts of windows by index; `otherwise` where the index lies behind the last one."""
+def _starts_of(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:
+    """Starts of windows by index; `otherwise` if the index is behind the last window."""
     out: Floats = np.concatenate([starts.astype(np.float64), [np.inf]])[index]
     return np.where(np.isfinite(out), out, otherwise)

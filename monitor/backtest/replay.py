@@ -68,37 +68,37 @@ _YEARS = (1678, 2261)
 class Recording:
     """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i is at `order[i]` of `rows`.
 
-    `came`: rows with an outcome, by when it was known (`known`, nanoseconds since 1970), and `outcomes`: what came true
-    for them, as the journal has it. `done`, `told`: how many rows were recorded, and how many outcomes were told;
-    `ids`: shape (n, 2), sequence number and token of each row that was recorded.
+    `with_outcome`: rows whose outcome is in the file, in the order in which the outcomes came; `known_at`: when each
+    came, in nanoseconds since 1970; `outcomes`: what came true, as the journal has it. `recorded`, `outcomes_recorded`:
+    how many are in the journal so far; `ids`: shape (n, 2), sequence number and token of each recorded row.
     """
 
     times: npt.NDArray[np.int64]
     order: npt.NDArray[np.intp]
     rows: Floats
-    came: npt.NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
-    known: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    with_outcome: npt.NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    known_at: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     outcomes: Floats = field(default_factory=lambda: np.zeros(0))
-    done: int = 0
-    told: int = 0
+    recorded: int = 0
+    outcomes_recorded: int = 0
     ids: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
-    def tell(self, outcomes: Floats, known: npt.NDArray[np.int64]) -> None:
+    def add_outcomes(self, outcomes: Floats, known_at: npt.NDArray[np.int64]) -> None:
         """Add what came true for each row, NaN for nothing, and when it was known; never before its row."""
-        known = np.maximum(known, self.times)
-        told = np.argsort(known, kind="stable")
-        self.came = told[~np.isnan(outcomes[told])]
-        self.known, self.outcomes = known[self.came], outcomes[self.came]
+        known_at = np.maximum(known_at, self.times)
+        order = np.argsort(known_at, kind="stable")
+        self.with_outcome = order[~np.isnan(outcomes[order])]
+        self.known_at, self.outcomes = known_at[self.with_outcome], outcomes[self.with_outcome]
         self.ids = np.zeros((len(self.times), 2))
 
     def batch(self, begin: int, end: int) -> Floats:
-        """Rows of a stretch, shape (end - begin, columns)."""
+        """Rows from `begin` to before `end` in time order, shape (end - begin, columns)."""
         out: Floats = np.asarray(self.rows[self.order[begin:end]])
         return out
 
 
-class Came(NamedTuple):
-    """Where a file has outcomes: in a column, each known `delay` seconds after its row, or at the time of a column."""
+class OutcomeColumn(NamedTuple):
+    """The column of a file with outcomes, each known `delay` seconds after its row, or at the time in column `time`."""
 
     column: str
     target: Target
@@ -187,7 +187,7 @@ def read_recording(
     time_format: str = "",
     predictions: Sequence[str] = (),
     predict: Predict | None = None,
-    outcome: Came | None = None,
+    outcome: OutcomeColumn | None = None,
 ) -> Recording:
     """Read a whole file; its rows go to `scratch`, only their times are kept in memory. Raises DataError.
 
@@ -206,39 +206,40 @@ def read_recording(
         kinds.setdefault(outcome.time or time, "categorical")
     named = list(dict.fromkeys([*wanted, *kinds]))
     times: list[npt.NDArray[np.int64]] = []
-    came: list[Floats] = []
-    known: list[npt.NDArray[np.int64]] = []
+    outcomes: list[Floats] = []
+    known_at: list[npt.NDArray[np.int64]] = []
     for chunk in reader.chunks(named, kinds):
         blocks = dict(zip(named, chunk, strict=True))
         moments = read_moments(blocks[time], time_format, reader.lines, time, reader.bad)
         good = np.array([moment is not None for moment in moments], dtype=np.bool_)
         if outcome is not None:
-            later = moments
+            known = moments
             if outcome.time:
                 cells = blocks[outcome.time]
-                later = read_moments(cells, time_format, reader.lines, outcome.time, reader.bad, empty=True)
-                good &= [at is not None or cell is None for at, cell in zip(later, cells, strict=True)]
-            true = [_came(value, outcome.target) for value in blocks[outcome.column]]
-            came.append(np.array([math.nan if at is None else one for one, at in zip(true, later, strict=True)])[good])
-            known.append(np.array([at or 0 for at in later], dtype=np.int64)[good] + round(outcome.delay * 1e9))
+                known = read_moments(cells, time_format, reader.lines, outcome.time, reader.bad, empty=True)
+                good &= [at is not None or cell is None for at, cell in zip(known, cells, strict=True)]
+            codes = [_outcome_code(value, outcome.target) for value in blocks[outcome.column]]
+            dated = [math.nan if at is None else code for code, at in zip(codes, known, strict=True)]
+            outcomes.append(np.array(dated)[good])
+            known_at.append(np.array([at or 0 for at in known], dtype=np.int64)[good] + round(outcome.delay * 1e9))
         times.append(np.array([moment or 0 for moment in moments], dtype=np.int64)[good])
         kept: list[Any] = [_pick(blocks[name], good) for name in wanted[1:]]
         if predict is not None and good.any():
             kept += predict(kept)
         scratch.write(encoder.table(kept).tobytes())
     scratch.flush()
-    found = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
-    if not len(found):
+    unsorted = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
+    if not len(unsorted):
         raise DataError(f"{reader.path}: holds no row that could be replayed")
-    order = np.argsort(found, kind="stable")
-    rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.captured)))
-    recording = Recording(found[order], order, rows)
-    if came:
-        recording.tell(np.concatenate(came)[order], np.concatenate(known)[order])
+    order = np.argsort(unsorted, kind="stable")
+    rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(unsorted), len(schema.captured)))
+    recording = Recording(unsorted[order], order, rows)
+    if outcomes:
+        recording.add_outcomes(np.concatenate(outcomes)[order], np.concatenate(known_at)[order])
     return recording
 
 
-def _came(value: Any, target: Target) -> float:
+def _outcome_code(value: Any, target: Target) -> float:
     if value is None or value != value:
         return math.nan
     return target.code(value) if target.classified and isinstance(value, str) else read_outcome(target, value)
@@ -252,22 +253,22 @@ def read_moments(
     block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows, *, empty: bool = False
 ) -> list[int | None]:
     """Nanoseconds since 1970 of each row; None, and a bad row, if it has no time. `empty`: a cell may be empty."""
-    known: dict[str | None, int | None] = {None: None}
+    parsed: dict[str | None, int | None] = {None: None}
     moments = []
     for line, value in zip(lines, block, strict=False):
         cell = value if value is None or isinstance(value, str) else canonical(value)
-        if cell is not None and cell not in known:
-            known[cell] = parse_time(cell, time_format)
-        if known[cell] is None and not (empty and cell is None):
+        if cell is not None and cell not in parsed:
+            parsed[cell] = parse_time(cell, time_format)
+        if parsed[cell] is None and not (empty and cell is None):
             what = "is empty" if cell is None else f"holds {cell[:40]!r}, which is no time"
             hint = "" if time_format or cell is None else " in ISO 8601 or since 1970 (--time-format reads others)"
             bad.add(line, f"column {name!r} {what}{hint}")
-        moments.append(known[cell])
+        moments.append(parsed[cell])
     return moments
 
 
 def parse_time(text: str, time_format: str = "") -> int | None:
-    """Nanoseconds since 1970 of a moment; None where the text is none. A time without a zone is UTC.
+    """Nanoseconds since 1970 of a text; None if it is not a time. A time without a zone is UTC.
 
     Without a format: ISO 8601, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970. Eight
     digits that can be a date (20260302) are one.
@@ -304,12 +305,11 @@ def replay(
 ) -> Outcome:
     """Let recorded rows of some models, by name, pass through the real path, evaluation by evaluation.
 
-    `open_runtime` opens the data folder with base windows of so many seconds, and is rolled up so often; what it opens
-    is not started. `progress` is told how many rows are done. The log receiver is served on the way, others wait: see
-    `deliver`. Rows from `end` on are left for another
-    replay, or for `feed`.
+    `open_runtime` takes the seconds of a base window and between two rounds of rolling up, and opens the data folder
+    without starting a thread. `progress` gets the number of rows since its last call. The log receiver gets its
+    messages on the way; those of others wait for `deliver`. Rows from `end` on are left for `feed` or another replay.
     """
-    times, done = np.sort(np.concatenate([one.times[one.done :] for one in recordings.values()])), 0
+    times, done = np.sort(np.concatenate([one.times[one.recorded :] for one in recordings.values()])), 0
     times = times[times < end * 1e9]
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
     coarse, until = coarse_windows(config, outcome.end)
@@ -360,29 +360,29 @@ def feed(runtime: Runtime, recordings: Mapping[str, Recording], now: float) -> N
     for name, one in recordings.items():
         model = runtime.models[name]
         until = int(np.searchsorted(one.times, round(now * 1e3) * 10**6, side="left"))
-        for begin in range(one.done, until, RECORD_ROWS):
+        for begin in range(one.recorded, until, RECORD_ROWS):
             end = min(begin + RECORD_ROWS, until)
             ids = model.recorder.record_encoded(one.batch(begin, end), one.times[begin:end])
             if len(one.ids):
                 token, _, first = ids[0].rpartition("-")
                 one.ids[begin:end, 0], one.ids[begin:end, 1] = int(first) + np.arange(end - begin), int(token, 16)
-            one.done = end
+            one.recorded = end
             if end < until:
                 runtime.fold()
         if model.outcomes is not None:
-            _tell(runtime, model.outcomes, one, now)
+            _record_outcomes(runtime, model.outcomes, one, now)
 
 
-def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:
+def _record_outcomes(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:
     """Record the outcomes that are known by now."""
-    upto = int(np.searchsorted(recording.known, now * 1e9))
-    for begin in range(recording.told, upto, RECORD_ROWS):
+    upto = int(np.searchsorted(recording.known_at, now * 1e9))
+    for begin in range(recording.outcomes_recorded, upto, RECORD_ROWS):
         part = slice(begin, min(begin + RECORD_ROWS, upto))
-        ids = recording.ids[recording.came[part]]
-        values = np.column_stack([ids, recording.known[part] / 1e9, recording.outcomes[part]])
+        ids = recording.ids[recording.with_outcome[part]]
+        values = np.column_stack([ids, recording.known_at[part] / 1e9, recording.outcomes[part]])
         source.recorder.append(values, np.zeros(len(ids), np.uint64))
         runtime.fold()
-    recording.told = max(recording.told, upto)
+    recording.outcomes_recorded = max(recording.outcomes_recorded, upto)
 
 
 class Step(NamedTuple):
@@ -396,8 +396,8 @@ class Step(NamedTuple):
 def steps(times: npt.NDArray[np.int64], config: Config) -> Iterator[Step]:
     """When to evaluate, given the times of all rows in order, in nanoseconds.
 
-    Evaluations lie on multiples of `[drift] every`, from the one after the first row to the one after the last. Those
-    that would see no row are stepped over, but for the first of them: so the record says that there was no traffic.
+    An evaluation is at each multiple of `[drift] every`, from the one after the first row to the one after the last. Of
+    several in a row that would see no row only the first is kept: it stores that there was no traffic.
     """
     every = round(config.drift.every * 1e9)
     longest = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)

@@ -1,7 +1,7 @@
-"""What the rule about usual windows would have told over the stored hours, and what it would not have missed.
+"""When the rule about usual windows would have alerted over the stored hours, and the smallest shift that it detects.
 
-Replays the rule for each column and window length, and says how far a column must shift to be told: a stored histogram
-is moved, so no rows are needed.
+Replays the rule for each column and window length. To find the shift, a stored histogram is moved, so no rows are
+needed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from monitor.normal.usual import DAY, WEEKS_A_MONTH, Replayed, Watch, horizon, j
 from monitor.series import Series
 from monitor.words import counted, number
 
-#: A column that moved is told again if it was usual for this long, in hours.
-AGAIN = WEEK
-#: Largest shift that is looked for, in standard deviations.
-FARTHEST = 8.0
+#: A column alerts again once it was usual for this long, in hours.
+REOPEN = WEEK
+#: Largest shift that is tried, in standard deviations.
+LARGEST_SHIFT = 8.0
 
 
 @dataclass(frozen=True)
-class Found:
+class ColumnAlerts:
     """One column.
 
-    `told`: when it would have been told. `limits`: of each window length in hours, the K-S distance, or change of a
-    category's share, that is told now. `smallest`: the shift in reference standard deviations that is told by the
-    better window; None for a categorical column, or if none is.
+    `told`: when it would have alerted. `limits`: by window length in hours, the K-S distance, or change of a category's
+    share, above which it alerts now. `smallest`: the smallest shift, in reference standard deviations, that any window
+    length detects; None for a categorical column, or if no shift that is tried is detected.
     """
 
     column: str
@@ -48,13 +48,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a budget of `alerts` a month comes to. `messages`: columns that are told within a short window are one."""
+    """What a budget of `alerts` a month comes to. `messages`: when each goes out; alerts close together share one."""
 
     span: Span
     alerts: float
     lengths: tuple[int, ...]
     messages: tuple[float, ...]
-    found: tuple[Found, ...]
+    found: tuple[ColumnAlerts, ...]
 
     @property
     def a_month(self) -> float:
@@ -88,31 +88,31 @@ def suggest(
     weeks = horizon(sum(one.limits for one in cells) * len(lengths), alerts)
     grid, found = hours.grid(), []
     for position, column in enumerate(series.schema.columns):
-        told: list[int] = []
-        limits, still = {}, []
+        exceeded: list[int] = []
+        limits, constant = {}, []
         for length in lengths:
             watch = Watch(cells[position], length)
             replayed = watch.run(grid, 0, grid.hours + 1, weeks)
-            told += replayed.ends[replayed.excess > 1].tolist()
-            still.append(_still(replayed))
+            exceeded += replayed.ends[replayed.excess > 1].tolist()
+            constant.append(_constant_share(replayed))
             if watch.learn(grid, grid.hours):
                 _, latest = judge_together([watch], cells[position], grid, grid.hours)
                 scale = float(latest.scale[0, 0]) if cells[position].is_bulk[0] else 0.0
                 limit = float(watch.limits(weeks, grid.first + grid.hours)[0]) * scale
                 limits[length] = max(limit, float(cells[position].floors[0]))
-        starts = tuple(float((grid.first + at) * HOUR) for at in _starts(sorted(told)))
+        starts = tuple(float((grid.first + at) * HOUR) for at in _first_of_each(sorted(exceeded)))
         smallest = None
         if column.numeric and limits:
             level, _ = cells[position].shares(hours.between(hours.first, hours.end).counts[cells[position].bins])
             smallest = smallest_shift(
                 column, cells[position], level, float(series.reference.deviations[position]), limits
             )
-        found.append((column, starts, limits, smallest, min(still, default=0.0)))
-    messages = _together(sorted(at for _, starts, *_ in found for at in starts), lengths[0] * HOUR)
+        found.append((column, starts, limits, smallest, min(constant, default=0.0)))
+    messages = _merge_close(sorted(at for _, starts, *_ in found for at in starts), lengths[0] * HOUR)
     most = max(len(messages) / 2, 2)
     rows = [
-        Found(column.name, column.role, starts, limits, smallest, _proposal(len(starts), most, still))
-        for column, starts, limits, smallest, still in found
+        ColumnAlerts(column.name, column.role, starts, limits, smallest, _proposal(len(starts), most, constant_share))
+        for column, starts, limits, smallest, constant_share in found
     ]
     period = Span(float(hours.first * HOUR), float(hours.end * HOUR))
     return Suggestion(period, alerts, lengths, messages, tuple(rows))
@@ -123,7 +123,7 @@ def smallest_shift(
 ) -> float | None:
     """The least shift up, in standard deviations, whose K-S distance passes the lowest limit; None if none does.
 
-    `level`: shares of the cells. Between edges the histogram is taken for even.
+    `level`: shares of the cells. Rows are taken to be spread evenly between two edges.
 
     >>> from monitor.normal.cells import cells_of
     >>> column = Column("x", "feature", "numeric", edges=tuple(np.linspace(0, 10, 11).tolist()))
@@ -136,7 +136,7 @@ def smallest_shift(
     if not deviation > 0 or len(edges) < 2:
         return None
     lowest = min(limits.values())
-    for shift in np.arange(0.05, FARTHEST + 0.01, 0.05):
+    for shift in np.arange(0.05, LARGEST_SHIFT + 0.01, 0.05):
         moved = np.interp(edges - shift * deviation, edges, shares, left=0.0, right=1.0)
         if float(np.abs(moved - shares).max()) >= lowest:
             return round(float(shift), 2)
@@ -160,25 +160,26 @@ def describe(done: Suggestion) -> list[str]:
     return lines
 
 
-def _proposal(told: int, most: float, still: float) -> str:
-    if told < most:
+def _proposal(alerts: int, most: float, constant_share: float) -> str:
+    if alerts < most:
         return ""
-    if still > 0.8:
+    if constant_share > 0.8:
         return "uses up the budget; it is constant for weeks, as a calendar is: leave it to the rule about training"
     return "uses up the budget: give it a rule of its own with a longer window"
 
 
-def _still(replayed: Replayed) -> float:
-    """Share of the judged windows that are just what was expected."""
+def _constant_share(replayed: Replayed) -> float:
+    """Share of the judged windows that are exactly what was expected."""
     judged = replayed.distances[:, 0][np.isfinite(replayed.distances[:, 0])]
     return float((judged < 1e-9).mean()) if len(judged) else 0.0
 
 
-def _starts(ends: list[int]) -> list[int]:
-    return [at for before, at in zip([-AGAIN - 1, *ends], ends, strict=False) if at - before > AGAIN]
+def _first_of_each(hours: list[int]) -> list[int]:
+    """First hour of each run of hours; a gap of more than `REOPEN` begins a new run."""
+    return [hour for before, hour in zip([-REOPEN - 1, *hours], hours, strict=False) if hour - before > REOPEN]
 
 
-def _together(moments: list[float], apart: float) -> tuple[float, ...]:
+def _merge_close(moments: list[float], apart: float) -> tuple[float, ...]:
     out: list[float] = []
     for at in moments:
         if not out or at - out[-1] > apart:

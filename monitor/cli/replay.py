@@ -18,7 +18,7 @@ from monitor import words
 from monitor.backtest.propose import propose, propose_settings
 from monitor.backtest.replay import (
     HOUR,
-    Came,
+    OutcomeColumn,
     Predict,
     Recording,
     deliver,
@@ -99,9 +99,9 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             try:
                 encoder = prepare(folder, reference, config.data.keep_unseen)
                 form = options.time, options.time_format
-                came = Came(options.outcome, reference.target, options.delay, options.outcome_time or "")
+                outcomes = OutcomeColumn(options.outcome, reference.target, options.delay, options.outcome_time or "")
                 recording = read_recording(
-                    reader, encoder, scratch, *form, columns, predict, came if options.outcome else None
+                    reader, encoder, scratch, *form, columns, predict, outcomes if options.outcome else None
                 )
                 refuse_overlap(folder, recording)
             finally:

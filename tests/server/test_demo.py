@@ -119,5 +119,5 @@ def test_the_same_seed_makes_the_same_rows_with_a_rhythm(tmp_path: Path) -> None
         assert not np.array_equal(first.times[:10], other.times[:10])
         hours = np.bincount((first.times // 10**9 % 86_400 // int(HOUR)).astype(int), minlength=24)
         assert hours.max() > 4 * hours.min()
-        delays = first.known - first.times[first.came]
+        delays = first.known_at - first.times[first.with_outcome]
         assert STORIES[name].delay / 2 <= delays.min() / 3.6e12 <= delays.max() / 3.6e12 <= STORIES[name].delay * 1.5
