@@ -104,7 +104,7 @@ class Renderer:
         late = late_bins(reference) if boxkite else np.zeros(schema.size, dtype=np.bool_)
         for openmetrics in (False, True):
             self._live[openmetrics] = self._empty(np.zeros(len(schema.columns), dtype=np.bool_), ~late, openmetrics)
-            static = self._known(openmetrics)
+            static = self._reference_form(openmetrics)
             write_reference(static, self._values, reference, self._kept)
             write_constants(static, reference, self._kept, alpha, min_samples)
             self._static[openmetrics] = static.freeze().fill()
@@ -125,7 +125,7 @@ class Renderer:
         live = [form.fill(values) for form in self._current_forms(snapshot, openmetrics)]
         return [served.freeze().fill(), verdicts.text, *live, self._static[openmetrics]]
 
-    def _known(self, openmetrics: bool) -> Form:
+    def _reference_form(self, openmetrics: bool) -> Form:
         """An empty form that knows the values of the reference."""
         return Form(self._always, openmetrics, self._values.of_reference(self._reference))
 
@@ -135,7 +135,7 @@ class Renderer:
         write_counts(live, LIVE, self._values, self._kept, sums)
         forms = [live]
         if self._boxkite:
-            boxkite, baseline = Form(self._always, openmetrics), self._known(openmetrics)
+            boxkite, baseline = Form(self._always, openmetrics), self._reference_form(openmetrics)
             write_boxkite(boxkite, baseline, self._values, self._reference, self._kept, sums, shown)
             forms += [boxkite, baseline]
         return _Live(unsummed, shown, [form.freeze() for form in forms])

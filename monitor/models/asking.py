@@ -160,8 +160,8 @@ def _of_bin(column: Column, position: int) -> float:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A form, and what a model answered in it: None for a row at which it raised, `error` first."""
+class Trial:
+    """A form, and how a model answered rows in it: None for a row at which it raised. `error`: the first it raised."""
 
     form: Form
     answers: list[Answer | None]
@@ -172,13 +172,13 @@ class Asked:
         """Number of rows that were answered."""
         return sum(one is not None for one in self.answers)
 
-    def differs(self, other: Asked) -> int | None:
+    def differs(self, other: Trial) -> int | None:
         """Return the first row that was answered differently in two forms; None if there is none."""
         pairs = enumerate(zip(self.answers, other.answers, strict=True))
         return next((at for at, (a, b) in pairs if a is not None and b is not None and not _same(a, b)), None)
 
 
-def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, certain: bool, source: str) -> Asked:
+def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, certain: bool, source: str) -> Trial:
     """Find the form in which a model answers rows. Raises ModelError if there is none, or no single one.
 
     A model that was fitted with a frame is asked with one; an array is used instead only if it gets the same answers.
@@ -192,12 +192,12 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
     if readings[0] == readings[1]:
         del readings[1]
     plain = all(one.source is not None and one.values.plain for one in readings[0])
-    framed = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
-    if framed and not pandas and not plain:
+    fitted_with_frame = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
+    if fitted_with_frame and not pandas and not plain:
         raise ModelError(f"{path}: the model was fitted with a frame of pandas, and needs one: pip install pandas")
     makers = _frames(features) if pandas else []
-    alike = plain and facts.takes_frames_as_arrays(estimator)
-    if alike or not (pandas and framed):
+    frame_is_array = plain and facts.takes_frames_as_arrays(estimator)
+    if frame_is_array or not (pandas and fitted_with_frame):
         single_text = len(features) == 1 and not features[0].numeric
         makers = [*([Texts] if single_text else []), Array, *makers]
     best = _first_that_answers(path, estimator, makers, readings, rows)
@@ -210,16 +210,16 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
         return best
     if isinstance(best.form, Frame):
         # Whole numbers are whole in a frame too, for a model that writes them as texts: 5 is not 5.0 there.
-        asked = _ask(estimator, Frame([_as_whole(one, features) for one in best.form.inputs]), rows)
-        if asked.answered >= best.answered and _differs(estimator, best, asked, rows) is not None:
-            return asked
-    if alike and isinstance(best.form, Array):
+        whole = _try_form(estimator, Frame([_as_whole(one, features) for one in best.form.inputs]), rows)
+        if whole.answered >= best.answered and _first_difference(estimator, best, whole, rows) is not None:
+            return whole
+    if frame_is_array and isinstance(best.form, Array):
         return best
-    if framed and plain and pandas:
-        array = _ask(estimator, Array(best.form.inputs), rows)
+    if fitted_with_frame and plain and pandas:
+        array = _try_form(estimator, Array(best.form.inputs), rows)
         return array if array.answered == len(rows) and best.differs(array) is None else best
     if isinstance(best.form, Array) and pandas:
-        at = _differs(estimator, best, _ask(estimator, Frame(best.form.inputs), rows), rows)
+        at = _first_difference(estimator, best, _try_form(estimator, Frame(best.form.inputs), rows), rows)
         if at is not None:
             raise ModelError(
                 f"{path}: the model answers an array and a frame of {list(rows[at])} differently, and does not say "
@@ -240,19 +240,19 @@ def _frames(features: Sequence[Column]) -> list[Makes]:
 
 def _first_that_answers(
     path: Path, estimator: Any, makers: Sequence[Makes], readings: Sequence[tuple[Input, ...]], rows: Rows
-) -> Asked:
+) -> Trial:
     """Ask in one kind of form after the other, until a model answers; what it answered, or the first failure.
 
     Raises ModelError if it answers differently for numbers and for texts that look like them.
     """
     failed = []
     for make in makers:
-        asked = [_ask(estimator, make(inputs), rows) for inputs in readings]
-        best = max(asked, key=lambda one: one.answered)
+        trials = [_try_form(estimator, make(inputs), rows) for inputs in readings]
+        best = max(trials, key=lambda one: one.answered)
         if not best.answered:
-            failed.append(asked[0])
+            failed.append(trials[0])
             continue
-        if any(_differs(estimator, best, one, rows) is not None for one in asked if one is not best):
+        if any(_first_difference(estimator, best, one, rows) is not None for one in trials if one is not best):
             pairs = zip(*readings, strict=True)
             column = next(number.name for number, text in pairs if number != text)
             raise ModelError(
@@ -264,10 +264,10 @@ def _first_that_answers(
     return failed[0]
 
 
-def _ask(estimator: Any, form: Form, rows: Rows) -> Asked:
+def _try_form(estimator: Any, form: Form, rows: Rows) -> Trial:
     """Ask a model some rows in a form: all at once, or one by one if that fails."""
     try:
-        return Asked(form, list(_answers(estimator, form, rows)))
+        return Trial(form, list(_answers(estimator, form, rows)))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whether it takes this form is what is asked
         first: BaseException = error
     answers: list[Answer | None] = []
@@ -276,7 +276,7 @@ def _ask(estimator: Any, form: Form, rows: Rows) -> Asked:
             answers += _answers(estimator, form, [row])
         except (Exception, SystemExit):  # noqa: BLE001
             answers.append(None)
-    return Asked(form, answers, first)
+    return Trial(form, answers, first)
 
 
 def _answers(estimator: Any, form: Form, rows: Rows) -> list[Answer]:
@@ -295,10 +295,10 @@ def _answers(estimator: Any, form: Form, rows: Rows) -> list[Answer]:
     return [(answers[at], None if shares is None else shares[at]) for at in range(len(rows))]
 
 
-def _differs(estimator: Any, best: Asked, other: Asked, rows: Rows) -> int | None:
-    """Return the first row that a model answers differently in two forms; None if it does so in one form too."""
+def _first_difference(estimator: Any, best: Trial, other: Trial, rows: Rows) -> int | None:
+    """Return the first row that the form makes a difference to; None if a second try in one form differs too."""
     at = best.differs(other)
-    return None if at is None or best.differs(_ask(estimator, best.form, rows)) is not None else at
+    return None if at is None or best.differs(_try_form(estimator, best.form, rows)) is not None else at
 
 
 def _same(one: Answer, other: Answer) -> bool:

@@ -40,8 +40,8 @@ class Known:
     """The values of one input that a model was fitted with.
 
     `category`: the model wants them as a categorical column of pandas. `whole`: it wants numbers as whole ones, and no
-    floats. `dtype`: the type of the categories, if that matters. `sure`: nothing in the model changes the values before
-    they come to the part that knows them, as far as can be told.
+    floats. `dtype`: the type of the categories, if that matters. `sure`: as far as can be
+    found out, no step changes the values before they reach the part of the model that knows them.
     """
 
     values: tuple[Any, ...] = ()
@@ -174,7 +174,7 @@ def knowledge(estimator: Any, names: Sequence[str]) -> dict[str, Known]:
 
 
 def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tuple[str, Known]]:
-    """What a model and those within it know. `columns`: the names, at the start, of the columns that reach it."""
+    """What a model and those within it know. `columns`: the outer model's names of the columns that reach it."""
     if depth > 8 or isinstance(thing, str):
         return
     if isinstance(thing, OnnxModel):
@@ -183,16 +183,16 @@ def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tupl
             (name, Known(typical[kind], dtype="onnx")) for name, kind in zip(columns, thing.kinds, strict=False)
         )
         return
-    yield from _own(thing, columns)
+    yield from _known_to_itself(thing, columns)
     for inner, its_columns, sure in _parts(thing, columns):
         for name, known in _search(inner, its_columns, depth + 1):
             yield name, known if sure else replace(known, sure=False)
 
 
 def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[str], bool]]:
-    """The models within one, each with the columns that reach it, and whether these surely have their values still.
+    """The models within one, each with the names of its columns, and whether it surely gets their values unchanged.
 
-    None if the columns come in another order or number.
+    The names are empty if the columns come to it in another order or number.
     """
     own, sure = type(thing).__module__.partition(".")[0] not in _LIBRARIES, True
     for _, step in attribute(thing, "steps") or ():
@@ -214,8 +214,8 @@ def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[s
         yield from ((one, columns, False) for one in usable)
 
 
-def _own(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
-    """What one model knows by itself."""
+def _known_to_itself(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
+    """What one model knows, leaving aside the models within it."""
     booster = thing if _is_booster(thing) else attribute(thing, "booster_") if hasattr(thing, "predict") else None
     categories = attribute(thing, "categories_")
     if _is_booster(booster):
@@ -234,7 +234,7 @@ def _own(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
 
 
 def _names_for(own: Sequence[str], columns: Sequence[str]) -> Sequence[str]:
-    """How the columns of an inner model are called at the start: by position, or by its own names."""
+    """The outer model's names of an inner model's columns, by position; its own names if their number differs."""
     return columns if len(columns) == len(own) else own
 
 

@@ -25,7 +25,7 @@ from monitor.columns.column import MAX_TEXT, MISSING, Column, Schema, clean_text
 from monitor.config.settings import ModelConfig
 from monitor.errors import InputError, ModelError
 from monitor.models import facts
-from monitor.models.asking import Asked, Fit, Rows, example_rows, find_form, match_inputs
+from monitor.models.asking import Fit, Rows, Trial, example_rows, find_form, match_inputs
 from monitor.models.form import Form, floats_fit
 from monitor.models.load import Loaded, first_line, load
 from monitor.models.values import Values
@@ -205,10 +205,10 @@ def open_model(config: ModelConfig, reference: Reference) -> Model:
     fit = match_inputs(loaded, schema.features, config.reference)
     certain = all(column.edges or column.categories for column in schema.features)
     rows = example_rows(reference, fit.known)
-    model, asked = join(loaded, schema.features, fit, rows, certain, config.reference)
+    model, trial = join(loaded, schema.features, fit, rows, certain, config.reference)
     model.version = config.version or model.version
     if config.proba:
-        model.classes = _proba_classes(model, schema, asked)
+        model.classes = _proba_classes(model, schema, trial)
     if model.example:
         try:
             _check_answers(model, schema, path)
@@ -223,26 +223,26 @@ def open_model(config: ModelConfig, reference: Reference) -> Model:
 
 def join(
     loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, certain: bool, source: str
-) -> tuple[Model, Asked]:
+) -> tuple[Model, Trial]:
     """Find the form in which a loaded model answers some rows (see `find_form`); also return what it answered."""
     try:
-        asked = find_form(loaded, features, fit, rows, certain, source)
+        trial = find_form(loaded, features, fit, rows, certain, source)
     except ModelError:
         sure = {name: one for name, one in fit.known.items() if one.sure}
         if len(sure) == len(fit.known):
             raise
-        asked = find_form(loaded, features, replace(fit, known=sure), rows, certain, source)
+        trial = find_form(loaded, features, replace(fit, known=sure), rows, certain, source)
     if sklearn := sys.modules.get("sklearn"):
         # Values are checked before they come here; scikit-learn's own checks would double the time of a prediction.
         sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
         # A model that was fitted with a frame gets an array if it answers the same; the order of columns is compared.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
-    model = Model(loaded.estimator, asked.form, loaded.sha256)
-    by_position = {one.source: one.values for one in asked.form.inputs}
+    model = Model(loaded.estimator, trial.form, loaded.sha256)
+    by_position = {one.source: one.values for one in trial.form.inputs}
     model.values = tuple(by_position[position] for position in range(len(features)))
     model.features, model.optional, model.ignored = tuple(features), fit.dropped, fit.ignored
-    model.example = next((list(row) for row, one in zip(rows, asked.answers, strict=True) if one is not None), [])
-    return model, asked
+    model.example = next((list(row) for row, one in zip(rows, trial.answers, strict=True) if one is not None), [])
+    return model, trial
 
 
 def check_proba(estimator: Any, option: str) -> None:
@@ -272,11 +272,11 @@ def class_names(estimator: Any, shares: npt.NDArray[np.float64], answers: Sequen
     return [shown[position] for position in range(shares.shape[-1])]
 
 
-def _proba_classes(model: Model, schema: Schema, asked: Asked) -> tuple[str, ...]:
+def _proba_classes(model: Model, schema: Schema, trial: Trial) -> tuple[str, ...]:
     """Return the classes whose probabilities the reference has, in the model's order. Raises ModelError."""
     option = "[model] proba = true"
     check_proba(model.estimator, option)
-    pairs = [(answer, shares) for answer, shares in filter(None, asked.answers) if shares is not None]
+    pairs = [(answer, shares) for answer, shares in filter(None, trial.answers) if shares is not None]
     if not pairs:
         raise ModelError(f"{option}: predict_proba() of the model fails; leave it out")
     labels = [np.ravel(answer)[0] for answer, _ in pairs]

@@ -34,8 +34,8 @@ class Values:
     """How the values of one feature reach the model.
 
     `numeric`: floats as they are. Otherwise `known` has the model's value for each canonical text, and `kind` says what
-    other values become. `own`: `known` comes from the model; the reference's texts may be cut and cleaned. `missing`:
-    what stands for a missing value. `category`, `whole`, `dtype`: see `Known`.
+    other values become. `own`: whether `known` comes from the model, not from the reference, whose texts may be cut and
+    cleaned. `missing`: what the model gets for a missing value. `category`, `whole`, `dtype`: see `Known`.
     """
 
     kind: Kind
@@ -57,28 +57,28 @@ class Values:
 
         Raises WrongTypeError.
         """
-        said = BOOLEANS.get(value) if isinstance(value, str) else value
-        if isinstance(said, bool) and {"0", "1"} & self.known.keys() and self.known.keys() <= _BOOLEANS.keys():
-            return self.known.get(canonical(int(said)), int(said))
+        flag = BOOLEANS.get(value) if isinstance(value, str) else value
+        if isinstance(flag, bool) and {"0", "1"} & self.known.keys() and self.known.keys() <= _BOOLEANS.keys():
+            return self.known.get(canonical(int(flag)), int(flag))
         if isinstance(value, str):
-            found = self._text(value)
-            if found is not None:
-                return found
+            read = self._read_text(value)
+            if read is not None:
+                return read
         elif self.kind in ("mixed", "any") or (self.kind == "number" and not isinstance(value, bool)):
             return self.known.get(canonical(value), value)
         elif self.kind == "boolean" and value in (0, 1):
             return bool(value)
         raise WrongTypeError(f"expected {_EXPECTED[self.kind]}")
 
-    def _text(self, text: str) -> Any:
-        """A text as the model knows it; None if it cannot be a value. One that it does not know stays as it came."""
+    def _read_text(self, text: str) -> Any:
+        """Return a text as the model knows it, or as it is if the model does not; None if it cannot be a value."""
         known = self.known.get(canonical(text))
         if known is not None and (self.own or self.kind != "text"):
             return known
         if self.kind == "boolean":
             return _BOOLEANS.get(text)
-        found = as_number(text) if self.kind == "number" else text
-        return None if self.kind == "number" and isinstance(found, str) else found
+        value = as_number(text) if self.kind == "number" else text
+        return None if self.kind == "number" and isinstance(value, str) else value
 
     def cast(self, value: Any) -> Any:
         """Return a value from a table or a checked request as the model knows it."""
@@ -92,8 +92,8 @@ class Values:
         if text in self.known:
             return self.known[text]
         if self.kind == "number":
-            found = as_number(text)
-            return value if isinstance(found, str) else found
+            number = as_number(text)
+            return value if isinstance(number, str) else number
         if self.kind == "boolean":
             return _BOOLEANS.get(text, value)
         return text if self.kind == "text" and type(value) is not str else value

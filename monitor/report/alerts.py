@@ -14,7 +14,7 @@ from monitor.rules.alert import ENDED, Alert, by_alert, leading_result, urgency
 Part = Literal["up", "silenced"]
 
 
-class Told(NamedTuple):
+class AlertLine(NamedTuple):
     """An alert, and in a line what happened."""
 
     alert: Alert
@@ -22,17 +22,17 @@ class Told(NamedTuple):
 
 
 def line_of(alert: Alert, result: DriftResult | None) -> str:
-    """Say in a line what an alert is about. `result`: the verdict that speaks for it."""
-    one = entry(alert, "firing", result)
-    happened = one.direction or (result.reason if result else "not judged since the start")
-    harm = one.brief if one.worse or (result and result.harm) else ""
-    share = "" if one.importance is None else f"{words.percent(one.importance)} of the model's importance"
+    """Say in a line what an alert is about. `result`: its leading verdict, None if there is none."""
+    item = entry(alert, "firing", result)
+    happened = item.direction or (result.reason if result else "not judged since the start")
+    harm = item.brief if item.worse or (result and result.harm) else ""
+    share = "" if item.importance is None else f"{words.percent(item.importance)} of the model's importance"
     return "; ".join(filter(None, (happened, harm, share)))
 
 
-def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> dict[Part, list[Told]]:
+def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> dict[Part, list[AlertLine]]:
     """Alerts that are up, by the part of the page that lists them, each part in the order of `urgency`."""
-    parts: dict[Part, list[tuple[tuple[float, ...], Told]]] = {"up": [], "silenced": []}
+    parts: dict[Part, list[tuple[tuple[float, ...], AlertLine]]] = {"up": [], "silenced": []}
     for evaluation in evaluations:
         groups = by_alert((*evaluation.results, *evaluation.traffic))
         for key, alert in evaluation.alerts.items():
@@ -40,5 +40,5 @@ def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> d
                 continue
             result = leading_result(groups[key], alert.statistic) if key in groups else None
             part: Part = "silenced" if key in muted else "up"
-            parts[part].append((urgency(alert, result), Told(alert, line_of(alert, result))))
-    return {part: [told for _, told in sorted(listed, key=lambda pair: pair[0])] for part, listed in parts.items()}
+            parts[part].append((urgency(alert, result), AlertLine(alert, line_of(alert, result))))
+    return {part: [line for _, line in sorted(listed, key=lambda pair: pair[0])] for part, listed in parts.items()}

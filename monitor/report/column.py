@@ -144,7 +144,7 @@ def over_time(
             marks=happened,
             begin=trend.BEGIN,
             longest=max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every),
-            read=[(point.at, _told(result, point)) for point in points if result],
+            read=[(point.at, _reading(result, point)) for point in points if result],
         )
     return {
         "points": points,
@@ -281,13 +281,13 @@ def _usual_chart(
 ) -> Markup | None:
     """Draw the distance from what is usual; None without a verdict.
 
-    It is drawn as a multiple of its limit, since now the shape and now a share is what is furthest from usual, and each
-    has a limit of its own.
+    The chart shows it as a multiple of its limit: the shape and each share have limits of their own, and in one window
+    the shape is furthest from usual, in another a share.
     """
     shown = [point for point in points if start <= point.at <= end and point.value is not None]
     if not shown:
         return None
-    # Of each cell of the range the window that came closest to its threshold: the peaks are what matters.
+    # Of each cell of the chart the window that came closest to its threshold: the peaks are what matters.
     cell = max((end - start) / (2 * history.POINTS), 1.0)
     cells: dict[int, Point] = {}
     for point in shown:
@@ -307,12 +307,12 @@ def _usual_chart(
         marks=marks,
         begin=trend.BEGIN,
         longest=2.5 * max(cell, step),
-        read=[(point.at, f"{_told(result, point)}\n{_of_threshold(point):.2f} times the limit") for point in kept],
+        read=[(point.at, f"{_reading(result, point)}\n{_of_threshold(point):.2f} times the limit") for point in kept],
     )
 
 
-def _told(result: DriftResult, point: Point) -> str:
-    """Say a point of a time line: `result` is of the same statistic."""
+def _reading(result: DriftResult, point: Point) -> str:
+    """Text at a point of a time line. `result`: any verdict of the same statistic."""
     parts = ("critical value", point.critical), ("effect floor", point.floor)
     limits = "".join(f"\n{name} {statistic(value)}" for name, value in parts if value is not None)
     said = f"{date_time(point.at)}: {point.state}\n{statistic_name(result.statistic)} {statistic(point.value)}"

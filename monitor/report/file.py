@@ -228,7 +228,7 @@ def _judge(connection: sqlite3.Connection, series: Series, config: Config, span:
 def to_html(
     connection: sqlite3.Connection, report: Report, config: Config, progress: Callable[[int], object] = bool
 ) -> str:
-    """Write the report of a period as one self-contained page. `progress` is told of each column that is drawn."""
+    """Write the report of a period as one self-contained page. `progress` is called for each column that is drawn."""
     span, found = report.span, report.performance
     assert span is not None
     start = max(span.start, min(history.begins(connection, report.series.model), span.end - 60.0))
@@ -239,7 +239,8 @@ def to_html(
         progress(1)
         return column_page.over_time(connection, row, report.series, config, start, span.end)
 
-    said = performance_page.said(report.evaluation)
+    performance = performance_page.summarise(report.evaluation)
+    drawn = (performance.metric, performance.floor) if performance else ()
     facts = f"{words.counted(report.predictions, 'prediction')} {words_of(span)}", report.open_window
     return draw(
         report,
@@ -248,8 +249,8 @@ def to_html(
         when=words_of(span),
         last=("Verdicts at the time", lambda row: overview.strip(row, cells)),
         over=over,
-        performance=said,
-        p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
+        performance=performance,
+        p=found and performance_page.draw_report(found, *drawn),
         cell=length,
     )
 

@@ -15,12 +15,12 @@ from monitor.watched import Watched
 
 
 class ModelLine(NamedTuple):
-    """One of several models. `said`: the worst that is true of it; `predictions`: None if it could not be loaded."""
+    """One of several models. `headline`: the worst that is true; `predictions`: None if it could not be loaded."""
 
     name: str
     version: str
     state: str
-    said: Headline
+    headline: Headline
     alerts: str
     predictions: int | None
     #: How many of its columns have drifted.
@@ -33,9 +33,9 @@ class ModelLine(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """The line for programs."""
-        since = None if self.said.since is None else iso(self.said.since)
-        told = {"model": self.name, "model_version": self.version, "state": self.state, "said": self.said.text}
-        return {**told, "since": since, "alerts": self.alerts, "predictions": self.predictions}
+        since = None if self.headline.since is None else iso(self.headline.since)
+        worst = {"model": self.name, "model_version": self.version, "state": self.state, "said": self.headline.text}
+        return {**worst, "since": since, "alerts": self.alerts, "predictions": self.predictions}
 
 
 #: States of a model, the worst first.
@@ -46,15 +46,15 @@ def model_line(model: Watched, every: float, silences: Sequence[Silence], now: f
     """Say in a line how a model is."""
     latest = model.latest
     listed = rows(latest, model.reference)
-    said, drifted = headline(listed, latest, every), sum(row.state == "drift" for row in listed)
-    outcomes = performance.said(latest)
+    worst, drifted = headline(listed, latest, every), sum(row.state == "drift" for row in listed)
+    outcomes = performance.summarise(latest)
     worse = outcomes is not None and outcomes.line.tone == "drift"
     if outcomes is not None and worse:
-        said = outcomes.line
+        worst = outcomes.line
     alerts = tuple(latest.alerts.values())
     muted = mutes(alerts, silences, now)
     line = alert_line(alert for alert in alerts if alert.key not in muted)
-    return ModelLine(model.name, model.version, "worse" if worse else said.tone, said, line, model.totals.n, drifted)
+    return ModelLine(model.name, model.version, "worse" if worse else worst.tone, worst, line, model.totals.n, drifted)
 
 
 def failed_line(name: str, why: str) -> ModelLine:

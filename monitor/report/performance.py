@@ -39,11 +39,11 @@ TENTHS = tuple(k / 10 for k in range(1, 10))
 DELAY_TICKS = {1.0: "1 s", 60.0: "1 min", 3600.0: "1 h", 86_400.0: "1 day", 604_800.0: "7 days", 7_776_000.0: "90 d"}
 
 
-class Said(NamedTuple):
-    """What the last evaluation found of performance. `known`: there is a verdict. `more`: sentences beside the line.
+class Summary(NamedTuple):
+    """The last verdict on performance in words. `known`: whether there is one. `more`: sentences to follow the line.
 
-    `metric`: the one that the line tells; `floor`: the smallest change of it that matters, None if nothing is judged.
-    `judged`: what the line is of; `guide`: the section of /what-to-do that fits.
+    `metric`: the metric of the line; `floor`: the smallest change of it that matters, None if nothing is judged.
+    `judged`: the hours and rule of the line; `guide`: the section of /what-to-do that fits.
     """
 
     line: Headline
@@ -55,10 +55,10 @@ class Said(NamedTuple):
     guide: str = ""
 
 
-def said(evaluation: Evaluation) -> Said | None:
+def summarise(evaluation: Evaluation) -> Summary | None:
     """Say in a line how well the model does; None if no rule judges performance, or none has yet."""
-    found = [(result, one) for one in evaluation.performance for result in one.results]
-    verdicts = [(result, one) for result, one in found if result.column == COLUMN]
+    every = [(result, judged) for judged in evaluation.performance for result in judged.results]
+    verdicts = [(result, judged) for result, judged in every if result.column == COLUMN]
     if not verdicts:
         return None
     result, judged = min(verdicts, key=lambda pair: (ORDER.index(pair[0].state), pair[1].rule.estimated))
@@ -68,20 +68,20 @@ def said(evaluation: Evaluation) -> Said | None:
             text = text if text.startswith("no estimate") else f"Learning: {text}"
             if judged.settle > SOON:
                 text += f"; outcomes of the last {words.duration(judged.settle)} are not judged yet"
-        return Said(Headline("unknown", _sentence(text)), False, judged=judged)
-    moved = [one for one, _ in found if one.state == "drift" and one is not result and one.direction]
-    also = "; ".join(one.direction.text for one in moved if one.column == COLUMN and one.direction)
+        return Summary(Headline("unknown", _sentence(text)), False, judged=judged)
+    others = [other for other, _ in every if other.state == "drift" and other is not result and other.direction]
+    also = "; ".join(other.direction.text for other in others if other.column == COLUMN and other.direction)
     more = [f"Also worse: {also}"] if also else []
-    more += dict.fromkeys(_drifted(one) for one in moved if one.column != COLUMN)  # by several statistics
+    more += dict.fromkeys(_drifted(other) for other in others if other.column != COLUMN)  # by several statistics
     if result.state == "drift":
         key = AlertKey(result.rule, result.model, result.series, result.role, result.column)
         alert = evaluation.alerts.get(key)
         since = alert.began if alert and alert.state in ("pending", "firing") else None
         line = Headline("drift", f"{_sentence(result.direction.text)}: worse", since)
     else:
-        line = Headline("drift" if moved else "ok", _as_before(result, judged.measures.get(result.statistic)))
+        line = Headline("drift" if others else "ok", _as_before(result, judged.measures.get(result.statistic)))
     guide = guide_section("", result.direction.change) if result.state == "drift" else ""
-    return Said(line, True, tuple(more), result.statistic.removeprefix(ESTIMATED), result.floor, judged, guide)
+    return Summary(line, True, tuple(more), result.statistic.removeprefix(ESTIMATED), result.floor, judged, guide)
 
 
 def _sentence(text: str) -> str:
@@ -111,7 +111,7 @@ def _as_before(result: DriftResult, live: Measure | None) -> str:
     return _sentence("; ".join(one for one in (f"{text}, {how}", unseen) if one))
 
 
-def shown(
+def draw_report(
     report: PerformanceReport, metric: str = "", floor: float | None = None, marks: figure.Marks = figure.NO_MARKS
 ) -> dict[str, Any]:
     """Draw and list a report. `metric`: the one that is drawn over time; `floor`: the change of it that matters."""
@@ -186,12 +186,12 @@ def over_time(
         marks=marks._replace(nothing=[(part.start, part.end) for part in parts if not part.settled]),
         levels=levels,
         longest=1.5 * width,
-        read=[((part.start + part.end) / 2, _told(part, metric)) for part in parts],
+        read=[((part.start + part.end) / 2, _reading(part, metric)) for part in parts],
     )
 
 
-def _told(part: Period, metric: str) -> str:
-    """Say a part of the chart over time: the metric by outcomes and estimated, and how many there are of them."""
+def _reading(part: Period, metric: str) -> str:
+    """Text at a part of the chart over time: the metric by outcomes and estimated, and the number of outcomes."""
     every = ("", part.measures), ("estimated ", part.estimates)
     lines = [f"{name}{measured(found[metric])}" for name, found in every if metric in found]
     n = f"{words.counted(part.sums.n, 'outcome')} of {words.counted(part.predictions, 'prediction')}"

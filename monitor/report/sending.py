@@ -75,7 +75,7 @@ def messages(summary: Message, receiver: Receiver) -> list[Message]:
 
 
 def chosen(receivers: Iterable[Receiver], config: Config) -> list[Receiver]:
-    """The receivers of reports: those that are named, else those that are told of every alert."""
+    """The receivers of reports: those that the settings name, else those that get every alert."""
     named = config.report.receivers or config.alerts.receivers
     told = [one for one in receivers if one.kind not in LEVELS and (not named or one.name in named)]
     return [one for one in told if config.report.receivers or not (one.severities or one.match)]
@@ -91,8 +91,8 @@ def send_due(
 ) -> None:
     """Queue the report of the last period if it is due: once, also over restarts.
 
-    `call` runs a function in a transaction of the writer. Of several periods that were missed the last one is told. The
-    first start begins with the period that is not over. Raises what the store raises.
+    `call` runs a function in a transaction of the writer. Of several missed periods only the last one is sent. At the
+    first start the period that is not over is the first one. Raises what the store raises.
     """
     span = last_period(now, config.report.every, config.report.at, ZoneInfo(config.drift.timezone))
     with one_moment(database) as connection:
@@ -114,32 +114,32 @@ def send_due(
 
 def write(connection: sqlite3.Connection, config: Config, span: Span, link: str, now: float) -> Message:
     """Make the report of each model, write it to `[report] folder`, and sum all up in one message with the files."""
-    found, files, versions = [], [], []
+    summaries, files, versions = [], [], []
     for name in config.names:
         own = config.of(name)
         try:
-            made = file.gather(connection, own, span, now, name if config.named else None)
+            report = file.gather(connection, own, span, now, name if config.named else None)
         except StoreError as error:  # it never predicted
-            found.append((name, str(error), [(str(error), "")]))
+            summaries.append((name, str(error), [(str(error), "")]))
             continue
-        found.append((name, *sum_up(made)))
-        versions.append(made.series.version)
+        summaries.append((name, *sum_up(report)))
+        versions.append(report.series.version)
         if config.report.folder:
             try:
-                files.append(save(file.to_html(connection, made, own), config.report.folder, name, span))
+                files.append(save(file.to_html(connection, report, own), config.report.folder, name, span))
             except OSError as error:
-                found[-1][2].append((config.report.folder, f"cannot be written to: {error.strerror}"))
+                summaries[-1][2].append((config.report.folder, f"cannot be written to: {error.strerror}"))
     named, period = config.named, days(span, ZoneInfo(config.drift.timezone))
-    loud = [(name, worst) for name, worst, _ in found if worst]
-    title = "; ".join(f"{name}: {worst}" if named else worst for name, worst in loud) or "nothing happened"
-    if len(loud) > NAMED:
-        title = f"{len(loud)} of {len(found)} models need a look: {', '.join(name for name, _ in loud)}"
+    troubled = [(name, worst) for name, worst, _ in summaries if worst]
+    title = "; ".join(f"{name}: {worst}" if named else worst for name, worst in troubled) or "nothing happened"
+    if len(troubled) > NAMED:
+        title = f"{len(troubled)} of {len(summaries)} models need a look: {', '.join(name for name, _ in troubled)}"
     model = "" if named or config.names == ("model",) else f"{config.names[0]}, "
     if link and not named:
         link = f"{link.rstrip('/')}/?from={iso(span.start)}&to={iso(span.end)}"
     lines: list[tuple[str, str]] = []
-    for name, _, told in found:
-        lines += [(name, "")] * named + told
+    for name, _, own_lines in summaries:
+        lines += [(name, "")] * named + own_lines
     return Message(
         "report",
         "",
@@ -165,9 +165,9 @@ def save(page: str, folder: str, name: str, span: Span) -> str:
 
 
 def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
-    """Say in a few words the worst of a report, "" if nothing happened; and all that a person wants to know of it.
+    """Say in a few words the worst of a report, "" if nothing happened; and list the lines of its message.
 
-    A line is a text with names from the data, and one without.
+    A line is a pair of texts: the first may have names from the data, the second has none.
     """
     assert report.span is not None
     n = words.counted(report.predictions, "prediction")
@@ -175,9 +175,9 @@ def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
         return "no predictions", [("", "no predictions")]
     if report.performance and report.performance.whole.sums.n:
         n += f", {words.count(report.performance.whole.sums.n)} with an outcome"
-    said = performance.said(report.evaluation)
-    known = said.line.text.partition("; ")[0] if said is not None and said.known else ""
-    worse = said is not None and said.line.tone == "drift"
+    verdict = performance.summarise(report.evaluation)
+    known = verdict.line.text.partition("; ")[0] if verdict is not None and verdict.known else ""
+    worse = verdict is not None and verdict.line.tone == "drift"
     began = [one for one in report.alerts if one["began"] >= iso(report.span.start)]
     still = sorted(
         (one for one in report.alerts if not one["ended"]), key=lambda one: SEVERITIES.index(one["severity"])
@@ -191,8 +191,8 @@ def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
     lines = [("", n), (known, ""), ("", fired), still_fire]
     drifted = [row for row in report.rows if row.state == "drift"]
     harmful = [row for row in drifted if row.harm and row.harm.effect == "harmful"]
-    told = [(row, row.moved.replace(" sd)", " standard deviations)")) for row in harmful[:LINES]]
-    lines += [(f"{row.column.name}: {moved}", f"({row.harm.brief})") for row, moved in told if row.harm]
+    moves = [(row, row.moved.replace(" sd)", " standard deviations)")) for row in harmful[:LINES]]
+    lines += [(f"{row.column.name}: {moved}", f"({row.harm.brief})") for row, moved in moves if row.harm]
     others = [row.column.name for row in drifted if row not in harmful[:LINES]]
     lines.append((names(others), "moved too" if len(harmful) > LINES else "moved without known harm"))
     missed = "an unknown number of predictions" if None in lost else words.counted(sum(lost), "prediction")

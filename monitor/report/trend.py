@@ -167,14 +167,14 @@ def draw_shares(
         chart.draw(f"part {part.class_}", d="".join(shapes))
     chart.note(BEGIN, 1.0, percent(top), anchor="start")
 
-    def told(shares: Floats) -> str:
+    def reading(shares: Floats) -> str:
         listed = reversed(list(zip(some, shares.tolist(), strict=True)))
         return "\n".join(f"{part.label[:24]}: {percent(share, 3)}" for part, share in listed if share) or "none"
 
-    chart.read(0.0, STRIP, f"reference, {counted(int(reference.sum()), 'row')}\n{told(before)}")
+    chart.read(0.0, STRIP, f"reference, {counted(int(reference.sum()), 'row')}\n{reading(before)}")
     for at, n, shares in zip(series.starts.tolist(), series.counts.sum(axis=1).tolist(), cells, strict=True):
         chart.read_time(
-            at, at + series.width, f"{stretch(at, at + series.width)}, {counted(round(n), 'row')}\n{told(shares)}"
+            at, at + series.width, f"{stretch(at, at + series.width)}, {counted(round(n), 'row')}\n{reading(shares)}"
         )
     for k, part in enumerate(some):
         low, high = lower[-1, k], lower[-1, k + 1]
@@ -246,14 +246,14 @@ def draw_quantiles(
             chart.draw("band", d=line([*there, *back]) + "z")
         chart.draw("line-live", *zip(xs, every[2], strict=True))
 
-    def told(values: list[float], n: float) -> str:
+    def reading(values: list[float], n: float) -> str:
         low, first, middle, third, high = (number(value, 4) for value in values)
         return f"median {middle}\nmiddle 50 %: {first} to {third}\nmiddle 90 %: {low} to {high}\nn {count(round(n))}"
 
     if n := int(reference[: column.value_bins].sum()):
-        chart.read(0.0, STRIP, f"reference\n{told(before[:, 0].tolist(), n)}")
+        chart.read(0.0, STRIP, f"reference\n{reading(before[:, 0].tolist(), n)}")
     for at, n, values in zip(some.starts.tolist(), rows[rows > 0].tolist(), live.T.tolist(), strict=True):
-        chart.read_time(at, at + some.width, f"{stretch(at, at + some.width)}\n{told(values, n)}")
+        chart.read_time(at, at + some.width, f"{stretch(at, at + some.width)}\n{reading(values, n)}")
     return [Trend(chart.markup(), [])]
 
 

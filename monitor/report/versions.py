@@ -1,7 +1,7 @@
 """Two versions side by side: what each saw and answered on its own traffic. No model is asked, and nothing is stored.
 
 The counts of the second are compared with those of the first, as a table is with a reference (`frames`); so a column is
-compared if both versions count it in the same bins, as they do if the reference was kept. Of others the means are told.
+compared if both versions count it in the same bins, as they do if the reference was kept. Of others it shows the means.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Comparison(NamedTuple):
         """Metrics that are known of one of them, with both values in words."""
         first, second = (side.measures for side in self.sides)
         names = dict.fromkeys([*first, *second])
-        return [(metric_name(name), told(first.get(name)), told(second.get(name))) for name in names]
+        return [(metric_name(name), with_interval(first.get(name)), with_interval(second.get(name))) for name in names]
 
     @property
     def rows(self) -> list[tuple[overview.Row, Markup]]:
@@ -109,13 +109,13 @@ class Comparison(NamedTuple):
         return {**self.span.to_json(), "versions": sides, "results": found["results"], "other_bins": apart}
 
 
-def told(one: Measure | None) -> str:
+def with_interval(one: Measure | None) -> str:
     """Write a metric with its interval."""
     return "not known" if one is None else f"{number(one.value)} ({number(one.low)} to {number(one.high)}; {one.n:,})"
 
 
 def bins_of(column: Column) -> tuple[object, ...]:
-    """What a column is counted in."""
+    """Return what two versions must have alike for their counts of a column to be compared."""
     return column.name, column.role, column.edges, column.categories
 
 

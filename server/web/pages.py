@@ -92,14 +92,14 @@ FORMULA = re.compile(r"[\s'\"`\u2018-\u201f\ufeff\u200b]*[=+\-@|%\t\r\uff1d\uff0
 
 
 class Memory:
-    """What is not worked out twice: past cells of the heat map, and the last evaluation's figures."""
+    """Cache of past cells of the heat map, and of the figures of an evaluation."""
 
     def __init__(self) -> None:
         self.heat_maps: defaultdict[str, HeatMap] = defaultdict(HeatMap)
         self._figures: dict[tuple[str, bool], tuple[Evaluation, dict[int, Markup]]] = {}
 
     def figures(self, evaluation: Evaluation, model: str, past: bool) -> dict[int, Markup]:
-        """Figures of a model's evaluation that have been drawn, by position; of the last one and of one of the past."""
+        """Figures drawn so far of an evaluation, by position. It keeps one evaluation of the past besides the last."""
         held = self._figures.get((model, past))
         if held is None or (held[0].at != evaluation.at if past else held[0] is not evaluation):
             held = self._figures[model, past] = (evaluation, {})
@@ -173,7 +173,7 @@ def columns() -> Response:
         headline=overview.headline(every, evaluation, run.config.drift.every, past=past),
         evaluated=evaluation.at,
         version=series.version,
-        performance=performance_page.said(evaluation),
+        performance=performance_page.summarise(evaluation),
         parts=overview.parts(listed, bool(show or any(wanted.values())), most),
         drawn=draw,
         left_out=len(listed[most:]) if most else 0,
@@ -281,17 +281,18 @@ def performance() -> Response:
         evaluation, series = _judged(connection, model, period)
         marks = column_page.marks(connection, series, "outcome", COLUMN, period.start, period.end)
         events = list_events(connection, Subject(model.name), "outcome", most=30)
-    said = performance_page.said(evaluation)
+    summary = performance_page.summarise(evaluation)
     report = run.performance(period.start, period.end, series.version, model.name)
-    metric = given.get("metric") or (said.metric if said else "")
+    metric = given.get("metric") or (summary.metric if summary else "")
+    floor = summary.floor if summary and summary.metric == metric else None
     return answer(
         "performance.html",
         report.to_json()["metrics"],
-        said=said,
+        performance=summary,
         evaluated=evaluation.at,
         version=series.version,
         taken=model.config.outcomes is not None,
-        p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None, marks),
+        p=performance_page.draw_report(report, metric, floor, marks),
         address=lambda name: f"/performance?{urlencode({'metric': name})}",
         rules=[model.explained[rule.name] for rule in model.config.rules if rule.performance],
         events=events,
@@ -444,7 +445,7 @@ def _matches(row: Row, q: str, state: str, role: str) -> bool:
 
 
 def _judged(connection: sqlite3.Connection, model: Watched, period: Period) -> tuple[Evaluation, Series]:
-    """What a view shows as judged: the last evaluation, or the last one of a period that is over; and of what it is."""
+    """The evaluation that a view shows, and its series: the last one, or the last one in a period that is over."""
     if period.judged is None:
         return model.latest, model.series
     return look_back(connection, model.series, model.config.rules, period.start, period.judged)
@@ -497,11 +498,11 @@ def answer(
     )
     kept = kept | {"against": given["against"]} if given.get("against") and status == 200 else kept
     if (before := prefix(run)) or kept:
-        body = OWN_LINK.sub(lambda link: _own(link, before, kept), body)
+        body = OWN_LINK.sub(lambda link: _link_to_same_model(link, before, kept), body)
     return Response(body, status, content_type="text/html; charset=utf-8")
 
 
-def _own(link: re.Match[str], prefix: str, kept: Mapping[str, str]) -> str:
+def _link_to_same_model(link: re.Match[str], prefix: str, kept: Mapping[str, str]) -> str:
     """Have a link lead to the same model, and repeat the period and the comparison unless it names one."""
     attribute, address = link.groups()
     named = NAMED.search(address)

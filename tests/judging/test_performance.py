@@ -31,7 +31,7 @@ from monitor.outcomes.performance import measure
 from monitor.outcomes.results import ASSUMED, concept_or_data
 from monitor.reference.file import Reference
 from monitor.report.overview import Headline, headline, rows
-from monitor.report.performance import said
+from monitor.report.performance import summarise
 from monitor.runtime import Runtime
 from monitor.source.outcomes import id_of, read_outcome
 from monitor.store.audit.recompute import recompute
@@ -400,14 +400,14 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
         hours(6, 1.0)
         assert world.results[key].state == "ok"
         assert "with 600 predictions, a fall of less than 0.0" in world.results[key].reason
-        line = said(world.runtime.only.latest)
+        line = summarise(world.runtime.only.latest)
         assert line is not None
         assert line.line.text.startswith("Estimated accuracy 0.8")
         assert "as on the held-out rows" in line.line.text
         hours(6, 0.2)
         worse = world.results[key]
         assert (worse.state, worse.reason, worse.n, worse.m) == ("drift", ASSUMED, 600, 2000)
-        line = said(world.runtime.only.latest)
+        line = summarise(world.runtime.only.latest)
         assert line is not None
         assert (line.guide, line.metric, line.line.tone) == ("estimate-worse", "accuracy", "drift")
         with world.read() as connection:
@@ -471,7 +471,7 @@ def test_where_no_held_out_row_was_there_is_no_estimate_anywhere(tmp_path: Path)
         why = "no estimate: 10 % of predictions lie where the reference has no held-out rows"
         (result,) = world.results.values()
         assert (result.state, result.reason, result.value) == ("insufficient data", why, None)
-        line = said(world.runtime.only.latest)
+        line = summarise(world.runtime.only.latest)
         assert line is not None
         assert line.line == Headline("unknown", why.capitalize())
         report = world.runtime.performance(START, world.clock.time())

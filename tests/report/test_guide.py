@@ -49,7 +49,7 @@ def test_pages_link_to_every_kind() -> None:
         said = Explanation(Direction("", change)) if state in ("ok", "warning", "drift") else NOTHING
         result = DriftResult("drift", "x", role, "numeric", "ks", state, Span(0.0, 60.0), "training", "v")
         by_row.add(Row(replace(COLUMN, role=role), state, 0, result._replace(explanation=said)).guide)
-    by_performance = {guide_section("", change) for change in get_args(Worse)}  # as `performance.said` takes it
+    by_performance = {guide_section("", change) for change in get_args(Worse)}  # as `performance.summarise` takes it
     written = " ".join(path.read_text("utf-8") for path in TEMPLATES.glob("*.html"))
     assert (by_row | by_performance | set(re.findall(r"/what-to-do#([a-z-]+)", written))) - {""} == KINDS
 

@@ -17,7 +17,7 @@ from monitor.judging.performance_report import PerformanceReport
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.sums import Target, contribute
 from monitor.report import file, performance
-from monitor.report.performance import Said
+from monitor.report.performance import Summary
 from monitor.store.file.database import connect_read_only
 from tests.judging.test_performance import START, World
 from tests.report.test_file import Outside
@@ -40,8 +40,8 @@ def fallen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.runtime.close()
 
 
-def line(world: World) -> Said:
-    said = performance.said(world.runtime.only.latest)
+def line(world: World) -> Summary:
+    said = performance.summarise(world.runtime.only.latest)
     assert said is not None
     return said
 
@@ -51,7 +51,7 @@ def report(world: World) -> PerformanceReport:
 
 
 def test_the_line_learns_then_is_as_before_then_worse_since(world: World) -> None:
-    assert performance.said(world.runtime.only.latest) is None
+    assert performance.summarise(world.runtime.only.latest) is None
     world.hours(1, rows=44)
     said = line(world)
     assert (said.known, said.line.tone, said.line.text) == (False, "unknown", "Learning: 44 outcomes, 100 are needed")
@@ -89,7 +89,7 @@ def test_without_a_baseline_the_line_says_how_to_get_one(tmp_path: Path) -> None
     said = line(world)
     assert not said.known
     assert "`telltale init --target COLUMN --holdout FILE` adds it" in said.line.text
-    shown = performance.shown(report(world))
+    shown = performance.draw_report(report(world))
     assert shown["over_time"] is not None
     assert shown["came"] == []
     assert all(row.reference is None for row in shown["rows"])
@@ -135,7 +135,7 @@ def test_hours_without_settled_outcomes_are_hatched(world: World) -> None:
     found = report(world)
     unsettled = [part for part in found.parts if not part.settled]
     assert len(unsettled) >= 2
-    drawn = performance.shown(found)
+    drawn = performance.draw_report(found)
     assert drawn["unsettled"]
     assert drawn["over_time"].count('class="hatched"') == len(unsettled)
     assert "95 % within" in drawn["delays"]

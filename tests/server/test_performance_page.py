@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from monitor.__main__ import main
 from monitor.reference.file import Reference
-from monitor.report.performance import said
+from monitor.report.performance import summarise
 from server.web.app import create_app
 from tests.judging.test_performance import World
 from tests.server.hosted import served
@@ -47,7 +47,7 @@ def headline(text: str) -> tuple[str, str]:
 
 def test_page_and_overview_begin_with_the_line(fallen: tuple[World, FlaskClient]) -> None:
     world, client = fallen
-    line = said(world.runtime.only.latest)
+    line = summarise(world.runtime.only.latest)
     assert line is not None
     for address in ("/performance", "/"):
         tone, text = headline(page(client, address))
