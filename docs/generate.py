@@ -55,7 +55,7 @@ RULES_HEAD = """
 # [[rule]]"""
 
 RECEIVERS_HEAD = """
-# Receivers: who is told. No secret stands in this file: name the environment variable, or the file, that holds it.
+# Receivers: who is told. This file holds no secret: name the environment variable, or the file, that holds it.
 #
 # [receivers.team]
 # kind = "slack"

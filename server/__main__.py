@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         config = configure(options)
-        # Loading the libraries takes a second and more: who would be refused need not wait for it.
+        # Loading the libraries takes more than a second; a second server is refused before that.
         try:
             refuse_second(Path(config.data.path))
         except LockedError:

@@ -47,7 +47,7 @@ SHORTEST_TOKEN = 16  # characters; a shorter token could be guessed
 WRONG_TOKENS, ADDRESSES = 10, 1000
 
 HOW_TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe())" > token; chmod 600 token'
-NOBODY_CHANGES = "changes over HTTP need a token, and none is set"
+CHANGES_REFUSED = "changes over HTTP need a token, and none is set"
 
 #: Tells programs how to come in.
 CHALLENGE = (("WWW-Authenticate", 'Bearer realm="telltale"'),)
@@ -105,9 +105,9 @@ def _is_address(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks. `csrf`: what the forms of a session carry; empty for everybody else."""
+    """Who asks. `csrf`: the token in the forms of a session; empty without a session."""
 
-    by: Literal["nobody", "token", "session"] = "nobody"
+    by: Literal["anonymous", "token", "session"] = "anonymous"
     csrf: str = ""
 
 
@@ -245,11 +245,11 @@ class Guard:
         """Raise InputError if a viewer may not use a route of this class. `csrf` reads the form's token."""
         if access == "change":
             if self._token is None:
-                raise InputError("no_token_set", f"{NOBODY_CHANGES}; set [server] token_file", None, 403)
+                raise InputError("no_token_set", f"{CHANGES_REFUSED}; set [server] token_file", None, 403)
             if viewer.by == "session" and not _same(csrf(), viewer.csrf):
                 raise InputError("stale_form", "the form is not of this session; load the page again", "csrf", 403)
         needed = access in ("read", "change") or (access == "service" and self._all)
-        if needed and self._token is not None and viewer.by == "nobody":
+        if needed and self._token is not None and viewer.by == "anonymous":
             raise InputError("no_token", "this needs the token: Authorization: Bearer TOKEN", None, 401, CHALLENGE)
 
     def check_program(self, environ: WSGIEnvironment) -> None:

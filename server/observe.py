@@ -38,7 +38,7 @@ from server.endpoint import Answer, refuse_if_behind
 REQUIRED = frozenset({"features", "prediction"})
 KEYS = REQUIRED | {"time", "id"}
 
-#: How far in the future a time may lie, for clocks that differ.
+#: How far in the future a time may be, for clocks that differ.
 AHEAD_NS = 3600 * 10**9
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -310,5 +310,5 @@ def moment(given: Any, now: int, where: str | None) -> int:
     except InputError as error:
         raise InputError(error.code, str(error), where, 422) from None
     if found > now + AHEAD_NS:
-        raise InputError("bad_time", "the time lies in the future", where, 422)
+        raise InputError("bad_time", "the time is in the future", where, 422)
     return found

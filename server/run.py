@@ -64,9 +64,9 @@ def opened(config: Config, read_config: Callable[[], Config] | None = None) -> I
             reloading.stop()
         runtime.close()
     if trouble := runtime.folder.trouble:
-        log.error("stopped; part of the record may lie elsewhere than in %s: %s", config.data.path, trouble)
+        log.error("stopped; predictions may be elsewhere than in %s: %s", config.data.path, trouble)
     elif runtime.journals.unfolded:
-        log.warning("stopped; part of the record lies in %s, and is counted by the next start", runtime.folder.journal)
+        log.warning("stopped; predictions wait in %s; the next start counts them", runtime.folder.journal)
     else:
         log.info("stopped; everything recorded is in %s", runtime.folder.database)
 

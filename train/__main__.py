@@ -196,7 +196,7 @@ def _replay(options: argparse.Namespace) -> str:
 def request_from(options: argparse.Namespace) -> Request:
     """Turn options into a request. Raises DataError."""
     if not 2 <= options.bins <= 1_000 or not 1 <= options.categories <= 10_000:
-        raise DataError("--bins must lie between 2 and 1000, --categories between 1 and 10000")
+        raise DataError("--bins must be between 2 and 1000, --categories between 1 and 10000")
     if options.proba and not options.model:
         raise DataError("--proba asks the model, and so needs --model; name columns of probabilities with --prediction")
     if options.approximate and not options.table:

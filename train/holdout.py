@@ -56,7 +56,7 @@ def target_for(schema: Schema, answered: Floats, came: Floats, aim: Aim) -> Targ
             raise DataError(f"--interval: expected two of the predictions {', '.join(names)}, LOWER,UPPER")
         target = replace(target, interval=(names.index(aim.interval[0]), names.index(aim.interval[1])))
     if aim.quantile is not None and not 0 < aim.quantile < 1:
-        raise DataError(f"--quantile {aim.quantile:g}: lies between 0 and 1")
+        raise DataError(f"--quantile {aim.quantile:g}: expected a number between 0 and 1")
     if target.classified and (aim.interval or aim.quantile is not None):
         raise DataError("--interval and --quantile are for a model that answers numbers; this one answers classes")
     target = replace(target, quantile=aim.quantile)

@@ -338,7 +338,7 @@ MEMORY = 2**27
 class Spool(AbstractContextManager["Spool"]):
     """A table that is written once, chunk by chunk, and then read as often as asked.
 
-    The file has no name on disk: a crash leaves nothing behind. It lies in `folder`, as the usual place for temporary
+    The file has no name on disk: a crash leaves nothing behind. It is in `folder`: the usual place for temporary
     files is often memory.
     """
 

@@ -139,7 +139,7 @@ def no_column(option: str, wanted: str, data: Path, names: Sequence[str]) -> Dat
 
 
 def _as_the_model_wants(features: list[str], names: Sequence[str], model: Loaded, request: Request) -> list[str]:
-    """The features in the model's own order, or as they stand where it knows no names."""
+    """The features in the model's own order, or in that of the data if it has no names."""
     inputs, width = inputs_of(model), facts.width(model.estimator)
     if inputs is not None:
         dropped = facts.dropped(model.estimator)

@@ -2,7 +2,7 @@
 # Writes Alertmanager's configuration from the environment or from secret files, and starts it.
 #
 # Alertmanager reads no environment itself. What is not given is left out, so that it starts without any receiver too:
-# alerts are then only on its page. The file lies in memory (/tmp is a tmpfs) and is readable by this user alone.
+# alerts are then only on its page. The file is in memory (/tmp is a tmpfs) and is readable by this user alone.
 
 set -eu
 umask 077

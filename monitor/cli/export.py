@@ -111,7 +111,7 @@ def output_path(text: str, config: Config, force: bool) -> Path:
     if not own and not force:
         raise ConfigError(f"{path} exists and was not written by this command; --force replaces it")
     if (live := target.with_name(f"{target.name}-wal")).exists():
-        raise ConfigError(f"{path} is a database in use: {live.name} lies beside it; write to another file")
+        raise ConfigError(f"{path} is a database in use: {live.name} is beside it; write to another file")
     return path
 
 

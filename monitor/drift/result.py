@@ -244,7 +244,7 @@ class Harm:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Says which way a result's column moved, when somebody asks: what was found out before, by default nothing."""
+    """Explains a result on demand: which way its column moved, in which bins, and with what harm. Empty by default."""
 
     said: Direction | None = None
     bins: tuple[Shift, ...] = ()

@@ -76,7 +76,7 @@ def _fitting(some: Iterable[T], cost: int, kept: Collection[tuple[str, str]], bu
 
 
 def write_verdicts(form: Form, results: Iterable[DriftResult], alerts: Iterable[Alert]) -> None:
-    """Write the results of the last evaluation and where the alerts stand. Where there is no verdict is no number."""
+    """Write the results of the last evaluation and the states of the alerts. Without a verdict there is no value."""
     labelled = [(r, {"column": r.column, "role": r.role, "rule": r.rule, "statistic": r.statistic}) for r in results]
     for family, field in NUMBERS.items():
         form.family(family, [(labels, getattr(result, field)) for result, labels in labelled])

@@ -306,7 +306,7 @@ class Monitor(Observing):
     def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
         """Judge what was observed from `start` to before `end` by every rule: the answer of a batch job.
 
-        Nothing is stored and nobody is alerted. Both are taken to whole base windows, outwards.
+        It stores nothing and sends no message. Both are taken to whole base windows, outwards.
         """
         runtime = self._usable()
         span = _span(start, end)
@@ -314,7 +314,7 @@ class Monitor(Observing):
         return runtime.judge(span.start, span.end, name=self._name or None)
 
     def judge_counts(self, batch: Batch) -> tuple[DriftResult, ...]:
-        """Judge what `tally` counted by every rule, as one window. Nothing is stored and nobody is alerted.
+        """Judge what `tally` counted by every rule, as one window. It stores nothing and sends no message.
 
         Raises InputError for a batch of another reference, or one that was changed.
         """
@@ -326,7 +326,7 @@ class Monitor(Observing):
         """Judge what was observed from `start` to before `end` as a whole, for a notebook or a file.
 
         Without them: the last day, up to now. All that was observed up to now counts, also in the window that has not
-        ended; the report says how much that is. Nothing is stored and nobody is alerted.
+        ended; the report says how much that is. It stores nothing and sends no message.
         """
         from monitor.report import file  # templates and figures, which a service does not need
 
@@ -404,7 +404,7 @@ def hold_or_join(config: Config, watches: Sequence[Watch], clock: Clock | None =
 def _span(start: Time, end: Time) -> Span:
     span = Span(time_ns(start) / 1e9, time_ns(end) / 1e9)
     if span.start >= span.end:
-        raise InputError("bad_time", f"nothing lies from {iso(span.start)} to before {iso(span.end)}", None, 422)
+        raise InputError("bad_time", f"the period from {iso(span.start)} to before {iso(span.end)} is empty", None, 422)
     return span
 
 

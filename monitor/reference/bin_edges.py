@@ -1,4 +1,4 @@
-"""Where the bins of a numeric column lie: chosen once, from the reference, then frozen."""
+"""The bin edges of a numeric column: chosen once, from the reference, then frozen."""
 
 from __future__ import annotations
 

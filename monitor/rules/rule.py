@@ -103,7 +103,7 @@ class Rule:
 
     @property
     def fixed(self) -> bool:
-        """Whether it compares counts of columns with a reference that stands: training data, or a period."""
+        """Whether it compares counts of columns with a fixed reference: training data, or a period."""
         return self.reference != USUAL and not self.performance and not self.traffic
 
 

@@ -52,7 +52,7 @@ class PrometheusSource(FleetSource):
         every, state = self.settings.every, State.from_text(cursor)
         newest = math.floor((self.clock.time() - LAG) / every) * every
         if state is not None and state.at > newest + every:
-            raise SourceError(f"it was asked for {iso(state.at)} already, which lies ahead: was the clock set back?")
+            raise SourceError(f"it was asked for {iso(state.at)} already, in the future: was the clock set back?")
         moment = newest if state is None else (math.floor(state.at / every) + 1) * every
         until = min(newest, moment + (AT_ONCE - 1) * every)
         self.more = until < newest

@@ -263,7 +263,7 @@ def _arrow() -> tuple[Any, Any] | None:
 
 
 def _simply_quoted(text: str, delimiter: str) -> bool:
-    """Whether quotes stand around whole cells and nowhere else, so that pyarrow and the csv module agree on them."""
+    """Whether quotes are around whole cells and nowhere else, so that pyarrow and the csv module agree on them."""
     if not (quotes := text.count('"')):
         return True
     opening = text.count(f'{delimiter}"') + text.count('\n"') + text.startswith('"')

@@ -22,7 +22,7 @@ from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
 from monitor.store.records.references import weigh
 from monitor.watched import Watched
-from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
+from server.guard import CHANGES_REFUSED, SESSION, Guard, local_path
 from server.web.api import asked, runtime, shown
 from server.web.pages import answer, prefix, several
 from server.web.period import DAY, read
@@ -105,7 +105,7 @@ def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Re
     fields = {name: given.get(name, "") for name in (*MATCHERS, "for", "until", "author", "reason")}
     why_not = "" if g.viewer.csrf else "log in to use this form"
     if not guard().has_token:
-        why_not = NOBODY_CHANGES
+        why_not = CHANGES_REFUSED
     named = " ".join(shlex.quote(f"{name}={fields[name]}") for name in MATCHERS if fields[name]) or "column=NAME"
     facts: dict[str, Any] = {"given": fields, "lengths": LENGTHS, "named": clean_text(named)}
     return answer("silence.html", status=status, wrong=wrong, why_not=why_not, **facts)
@@ -157,7 +157,7 @@ def accept() -> Response:
         rows=rows,
         changed=changed,
         wrong=wrong,
-        why_not="" if guard().has_token else NOBODY_CHANGES,
+        why_not="" if guard().has_token else CHANGES_REFUSED,
     )
 
 

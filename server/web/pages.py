@@ -488,7 +488,7 @@ def answer(
         model=run.models.get(name or next(iter(run.models))) if name or not several(run) else None,
         now=run.clock.time(),
         refresh=0 if template in FORMS or status != 200 else min(max(run.config.drift.every / 2, low), high),
-        viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "nobody"},
+        viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "anonymous"},
         formats={name.upper(): f"{request.path}?{urlencode({**given, 'format': name})}" for name in ("json", "csv")},
         period=period,
         choices=[(text, value, f"{request.path}?{urlencode({**others, 'from': value})}") for text, value in CHOICES],

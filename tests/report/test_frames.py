@@ -181,7 +181,7 @@ def test_the_report_of_a_period_counts_the_open_window_and_says_so(open_monitor:
     earlier = monitor.report("2020-01-01", "2020-01-02")
     assert (earlier.predictions, earlier.waiting) == (0, 0)
     assert repr(earlier) == "No traffic: no predictions from 1 Jan 2020, 00:00 UTC to 2 Jan 2020, 00:00 UTC."
-    with pytest.raises(InputError, match="nothing lies from"):
+    with pytest.raises(InputError, match="the period from"):
         monitor.report("2020-01-02", "2020-01-01")
 
 

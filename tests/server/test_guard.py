@@ -208,9 +208,9 @@ def test_a_session_ends_by_itself_by_logout_and_with_its_token() -> None:
     cookie = guard.start_session()
     assert guard.viewer(None, cookie).by == "session"
     assert Guard(Secret(TOKEN), clock=clock).viewer(None, cookie).by == "session", "of another replica"
-    assert Guard(Secret(TOKEN + "2"), clock=clock).viewer(None, cookie).by == "nobody"
+    assert Guard(Secret(TOKEN + "2"), clock=clock).viewer(None, cookie).by == "anonymous"
     clock.advance(SESSION)
-    assert guard.viewer(None, cookie).by == "nobody"
+    assert guard.viewer(None, cookie).by == "anonymous"
 
 
 def test_logout(site: Site) -> None:
@@ -228,7 +228,7 @@ def test_no_made_up_cookie_is_a_session(text: str, at: int) -> None:
     at %= len(real)
     changed = f"{real[:at]}{'0' if real[at] != '0' else '1'}{real[at + 1 :]}"
     for cookie in (text, f"{real}{text}" if text else "", changed):
-        assert guard.viewer(None, cookie).by == "nobody"
+        assert guard.viewer(None, cookie).by == "anonymous"
 
 
 @given(st.text())

@@ -185,7 +185,7 @@ def test_a_long_reader_stops_the_fold_before_the_wal_is_too_large(start, path, m
         cursor.close()
     eventually(lambda: len(ticks) > held + 5)
     eventually(lambda: wal.stat().st_size < size)
-    assert sum("somebody reads the database for long" in record.message for record in caplog.records) == 1
+    assert sum("a reader keeps the database busy" in record.message for record in caplog.records) == 1
 
 
 def test_only_one_connection_writes_and_others_see_whole_transactions(start, path):

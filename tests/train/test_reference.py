@@ -242,7 +242,7 @@ def test_a_column_that_changes_its_type_is_named_or_its_rows_are_skipped(folder:
         (["--target", "y", "--ignore", "id,day", "--numeric", "q"], "--numeric q: is no column that is watched"),
         (["--target", "y", "--ignore", "id,day", "--numeric", "a", "--categorical", "a"], "both"),
         (["--target", "y", "--ignore", "id,a"], "the model answers no row of values from data.csv: ValueError"),
-        (["--bins", "1"], "--bins must lie between"),
+        (["--bins", "1"], "--bins must be between"),
         (["--target", "y", "--ignore", "id,day", "--output", "."], ".: is a folder; --output takes the name of a file"),
         (["--output", "nowhere/x.prom"], "there is no folder nowhere"),
     ],

@@ -232,7 +232,7 @@ class Writer:
         held, self._holding = self._holding, self.wal_pages >= self._hold_pages
         if self._holding and not held:
             log.warning(
-                "somebody reads the database for long: the WAL has %d MB and cannot be used again. Predictions are "
+                "a reader keeps the database busy: the WAL has %d MB and cannot be used again. Predictions are "
                 "recorded in the journal and folded when that ends, or once a minute",
                 self.wal_pages * PAGE >> 20,
             )
