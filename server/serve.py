@@ -248,10 +248,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return now - self.idle_since > (IDLE if self.heard else DEADLINE)
 
     def cost(self, now: float) -> tuple[int, float] | None:
-        """What closing this connection for a new one would cost; None if a request is being answered.
+        """Rank for closing this connection to make room, the lowest first; None if a request is being answered.
 
-        0 and bytes a second: the client sends nothing, or part of a request. 1 and when its last answer was: it is
-        idle. 2: it has just connected, and should get its chance.
+        (0, bytes a second): the client has sent nothing, or part of a request. (1, time of its last answer): it is
+        idle. (2, 0): it has just connected, and should get its chance.
         """
         if self.will_close or self.answering:
             return None
@@ -276,15 +276,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.reload: Callable[[], None] = lambda: None
         self.stopping = False
         self._sockets: dict[int, Any] = {}
-        self._first: deque[Channel] = deque()  # requests for the loop's thread: POST,
-        self._then: deque[Channel] = deque()  # and everything else, one for each turn of the loop
-        self._usual = 0.0  # what a prediction takes, seconds
+        self._posts: deque[Channel] = deque()  # requests for the loop's thread: all of these in each turn of the loop,
+        self._others: deque[Channel] = deque()  # and one of these
+        self._usual_seconds = 0.0  # what a prediction takes, seconds
         self._leading = threading.RLock()
         self._leader: threading.Thread | None = None
         self._answering_since: float | None = None
         self._slow: set[threading.Thread] = set()  # threads that lost the loop, and are still answering
         self._done = threading.Event()
-        self._stop_until = self._next_look = self._accept_after = self._next_complaint = 0.0
+        self._stop_until = self._next_overdue_check = self._accept_after = self._next_complaint = 0.0
         # waitress writes a line whenever a request waits for a thread, and whenever a client vanishes.
         for name in ("waitress", "waitress.queue"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -316,16 +316,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         request = channel.requests[0]
         post = request.error is None and request.command == "POST"
         short = post and request.body_bytes_received <= SHORT_BODY
-        queued = len(self._first) + len(self.task_dispatcher.queue) if post else len(self._then)
+        queued = len(self._posts) + len(self.task_dispatcher.queue) if post else len(self._others)
         unread = 0 if short else sum(channel.total_outbufs_len for channel in self.active_channels.values())
         if request.error is None and (queued >= WAITING or unread > UNREAD):
             request.error = Busy("the server has more requests than it can answer; try again in a second")
             post = False
         channel.predicts = short and post and (request.path in HOT_PATHS or request.path.endswith("/predict"))
-        if post and self._usual >= SHORT:
+        if post and self._usual_seconds >= SHORT:
             self.task_dispatcher.add_task(channel)
         else:
-            (self._first if post else self._then).append(channel)
+            (self._posts if post else self._others).append(channel)
 
     def _no_room(self) -> bool:
         """Whether the bodies that are under way, of requests in part and of those that wait, are too many."""
@@ -335,18 +335,18 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def took(self, seconds: float) -> None:
         """Note how long a small prediction took. One that hung counts as `STUCK`."""
-        self._usual += (min(seconds, STUCK) - self._usual) / 16
+        self._usual_seconds += (min(seconds, STUCK) - self._usual_seconds) / 16
 
     def _answer_queued(self, me: threading.Thread) -> bool:
         """Answer queued POSTs, and one other request. Returns False if this thread lost the loop while answering."""
-        for _ in range(len(self._first)):
-            channel = self._first.popleft()
+        for _ in range(len(self._posts)):
+            channel = self._posts.popleft()
             if len(self._slow) >= self.adj.threads:
                 self.task_dispatcher.add_task(channel)
             elif not self._answer(channel, me):
                 return False
-        if self._then and len(self._slow) < self.adj.threads + SLOW_PAGES:
-            return self._answer(self._then.popleft(), me)
+        if self._others and len(self._slow) < self.adj.threads + SLOW_PAGES:
+            return self._answer(self._others.popleft(), me)
         return True
 
     def _answer(self, channel: Channel, me: threading.Thread) -> bool:
@@ -401,7 +401,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.pull_trigger()
 
     def _promote(self) -> None:
-        """Give the loop to a new thread, unless the one that leads has just finished its answer."""
+        """Give the loop to a new thread, unless its thread has just finished the slow answer."""
         with self._leading:
             if self._leader is not None and self._answering_since is None:
                 return
@@ -423,13 +423,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         me = threading.current_thread()
         while self._leader is me and not self._done.is_set():
             try:
-                soon = self._then or self.stopping or not self.readable()
-                waits = 0.0 if self._first else 0.02 if soon else 1.0
-                wasyncore.loop(waits, use_poll=True, map=self._sockets, count=1)
+                soon = self._others or self.stopping or not self.readable()
+                timeout = 0.0 if self._posts else 0.02 if soon else 1.0
+                wasyncore.loop(timeout, use_poll=True, map=self._sockets, count=1)
                 if not self._answer_queued(me):
                     return
                 now = time.monotonic()
-                if now >= self._next_look:
+                if now >= self._next_overdue_check:
                     self._close_overdue(now)
                 if self.stopping:
                     self._wind_up(now)
@@ -464,7 +464,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         Between turns of the loop, never within one: if a descriptor is closed and given out again in the same turn, the
         loop takes the new connection for the old one.
         """
-        self._next_look = now + 1.0
+        self._next_overdue_check = now + 1.0
         for channel in list(self.active_channels.values()):
             if channel.overdue(now):
                 if channel.request is not None:
@@ -472,7 +472,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
 
     def handle_accept(self) -> None:
-        """Accept connections up to the limit. Beyond it another one is closed; if all are busy, the answer is 503."""
+        """Accept connections. Beyond the limit close another one for each, or answer 503 if all others are busy."""
         for _ in range(64):
             over = len(self.active_channels) - self.adj.connection_limit
             room = True if over < 0 else self._make_room()
@@ -499,9 +499,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 return
 
     def _make_room(self) -> bool | None:
-        """Close the connection that costs least, in the next turn. False if all are busy; None if one soon is not."""
+        """Close the connection of the lowest `cost`. Returns False if all are busy, None if the lowest is a new one."""
         now = time.monotonic()
-        costs = {one: cost for one in self.active_channels.values() if (cost := one.cost(now)) is not None}
+        costs = {c: cost for c in self.active_channels.values() if (cost := c.cost(now)) is not None}
         if not costs:
             return False
         cheapest = min(costs, key=costs.__getitem__)

@@ -56,11 +56,11 @@ OTHER_MODEL = (
 MOST = 1e9
 
 #: Outcomes in one request, at most.
-TOLD = 1_000
+OUTCOMES_A_REQUEST = 1_000
 
 Row = list[float] | dict[str, Any]
 
-#: A row, and what came true for it; None if that is not sent.
+#: A row and its outcome; None if no outcome is sent.
 Case = tuple[Row, object]
 
 
@@ -69,7 +69,7 @@ class Load:
     """What to send, and what came back.
 
     `text` describes the rows. `rate`: rows a second, 0 for as fast as they are answered. `batch`: rows a request.
-    `delay`: seconds from a prediction to its outcome. `due`: outcomes that are to be sent, and when.
+    `delay`: seconds from a prediction to its outcome. `due`: outcomes to send, each with its time.
     """
 
     rows: Iterator[Case]
@@ -79,7 +79,7 @@ class Load:
     batch: int = 1
     delay: float = 0.0
     due: deque[tuple[float, dict[str, object]]] = field(default_factory=deque)
-    told: int = 0
+    outcomes_sent: int = 0
     sent: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -98,7 +98,7 @@ def tutorial_rows(classification: bool, seed: int | None) -> Iterator[Case]:
 def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None, flip: float = 0.0) -> Iterator[Case]:
     """Rows drawn with replacement from the data set, each named feature moved by so many standard deviations.
 
-    The outcome is that of the row before it was moved; `flip`: share of outcomes that are turned round.
+    The outcome is that of the row before it was moved; `flip`: share of outcomes that are sent wrong.
     """
     dice = np.random.default_rng(seed)
     (coin,) = dice.spawn(1)
@@ -106,14 +106,14 @@ def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None,
     while True:
         drawn = dice.integers(len(moved), size=1_000)
         wrong = coin.random(len(drawn)) < flip
-        outcomes = np.where(wrong, turned(data.target, drawn, coin), data.target[drawn])
+        outcomes = np.where(wrong, flipped(data.target, drawn, coin), data.target[drawn])
         yield from zip(moved[drawn].tolist(), outcomes.tolist(), strict=True)
 
 
-def turned(target: npt.NDArray[Any], drawn: npt.NDArray[np.intp], coin: np.random.Generator) -> npt.NDArray[Any]:
+def flipped(target: npt.NDArray[Any], drawn: npt.NDArray[np.intp], coin: np.random.Generator) -> npt.NDArray[Any]:
     """Wrong outcomes of the drawn rows: another class, or the number as far on the other side of the mean.
 
-    >>> turned(np.array(["no", "yes"]), np.array([0, 1, 1]), np.random.default_rng(0)).tolist()
+    >>> flipped(np.array(["no", "yes"]), np.array([0, 1, 1]), np.random.default_rng(0)).tolist()
     ['yes', 'no', 'no']
     """
     if target.dtype.kind == "f":
@@ -235,22 +235,22 @@ def send(load: Load, url: str, clock: Clock, progress: Any) -> None:
             for one, (_, outcome) in zip(ids, batch, strict=False):
                 if outcome is not None:
                     load.due.append((at, {"id": one, "outcome": outcome}))
-            _tell(session, url, load, clock.monotonic())
+            _send_due_outcomes(session, url, load, clock.monotonic())
             progress.update(len(batch))
         while load.due:
             clock.wait(never, max(load.due[0][0] - clock.monotonic(), 0.0))
-            _tell(session, url, load, clock.monotonic())
+            _send_due_outcomes(session, url, load, clock.monotonic())
 
 
-def _tell(session: requests.Session, url: str, load: Load, now: float) -> None:
+def _send_due_outcomes(session: requests.Session, url: str, load: Load, now: float) -> None:
     """Send the outcomes that are due."""
     while load.due and load.due[0][0] <= now:
-        ready = min(TOLD, sum(at <= now for at, _ in load.due))
+        ready = min(OUTCOMES_A_REQUEST, sum(at <= now for at, _ in load.due))
         outcomes = [load.due.popleft()[1] for _ in range(ready)]
         answer = _post(session, urljoin(url, "outcomes"), outcomes, load)
         if answer.status_code != 200:
             raise TelltaleError(f"the server refuses outcomes: HTTP {answer.status_code}: {_message(answer)}")
-        load.told += ready
+        load.outcomes_sent += ready
 
 
 def _post(session: requests.Session, url: str, content: object, load: Load) -> requests.Response:
@@ -266,7 +266,7 @@ def _post(session: requests.Session, url: str, content: object, load: Load) -> r
 
 
 def _predict(session: requests.Session, url: str, batch: list[Row], load: Load) -> list[str]:
-    """Send rows; the ids of their predictions."""
+    """Send rows; return the ids of their predictions, none if the request failed."""
     single = load.batch == 1
     ids: list[str] = []
     answer = _post(session, url, batch[0] if single else batch, load)
@@ -374,8 +374,8 @@ def report(load: Load, url: str) -> None:
     pace = load.sent / load.seconds if load.seconds else 0.0
     failed = f"{load.failed} failed" if load.failed else "none failed"
     print(f"Sent {load.sent} rows in {load.seconds:.1f} s ({pace:.1f} a second), {failed}.")
-    if load.told or load.due:
-        print(f"Sent {load.told} outcomes." + (f" {len(load.due)} were not due yet." if load.due else ""))
+    if load.outcomes_sent or load.due:
+        print(f"Sent {load.outcomes_sent} outcomes." + (f" {len(load.due)} were not due yet." if load.due else ""))
     if load.first_failure:
         print(f"First failure: {load.first_failure}", file=sys.stderr)
     if load.sent > load.failed:

@@ -64,8 +64,8 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     facts = found[0]
     if config.models:
         found.sort(key=lambda one: (not one["performance"].endswith(": worse"), -len(one["drifted"])))
-        told = ("model", "model_version", "predictions")
-        rows = [[*(one[name] for name in told), _age(one["evaluated"], now), headline(one)] for one in found]
+        keys = ("model", "model_version", "predictions")
+        rows = [[*(one[key] for key in keys), _age(one["evaluated"], now), headline(one)] for one in found]
         lines = words.table(("model", "version", "predictions", "evaluated", "how it is"), rows, right=[2])
         trouble = f", source: {facts['source']}" * (facts["source"] != "none")
         intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}{trouble}\n"
@@ -74,9 +74,9 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     shown = (item for item in facts.items() if item[0] not in hidden)
     wrong = [f"  {column}: {harm}" for column, harm in facts["harm"].items()]
     wrong += [f"{facts[name]} {what}" for name, what in WRONG.items() if facts[name] not in (0, "none")]
-    titled = max(map(len, TITLES.values()))
+    width = max(map(len, TITLES.values()))
     texts = [(TITLES.get(name, name), _aged(name, value, now)) for name, value in shown]
-    lines = [line for title, text in texts for line in words.fact(title, text, titled)]
+    lines = [line for title, text in texts for line in words.fact(title, text, width)]
     return Answer([headline(facts), *wrong, "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
 
 
@@ -207,11 +207,11 @@ def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
 
 
 def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Verdicts with the harm of the columns that moved, from the counts of their windows, if the store has them.
+    """Add to verdicts the harm of the columns that moved, from the counts of their windows, if the store has them.
 
-    What is not stored of predictions that may have moved is said, too.
+    Predictions that have nearly moved get a direction too, which is not stored.
     """
-    if not any(map(_asked, verdicts)):
+    if not any(map(_needs_harm, verdicts)):
         return list(verdicts)
     from monitor.drift.evaluate import LazyExplanation, Sample  # they load scipy, for which `status` need not wait
     from monitor.judging.evaluation import References
@@ -221,18 +221,18 @@ def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence
     out = []
     for verdict in verdicts:
         result = verdict.result
-        if _asked(verdict) and result.reference in names:
+        if _needs_harm(verdict) and result.reference in names:
             if result.window not in explained:
                 test = sum_range(connection, series, result.window.start, result.window.end)
                 explained[result.window] = LazyExplanation(series.layout, sample, Sample(test.counts, test.sums))
             why = explained[result.window]
-            said = Explanation(result.direction or why.direction(result), (), why.harm(result))
-            verdict = Verdict(verdict.at, result._replace(explanation=said))
+            explanation = Explanation(result.direction or why.direction(result), (), why.harm(result))
+            verdict = Verdict(verdict.at, result._replace(explanation=explanation))
         out.append(verdict)
     return out
 
 
-def _asked(verdict: Verdict) -> bool:
+def _needs_harm(verdict: Verdict) -> bool:
     result = verdict.result
     return result.state in ("drift", "warning") or (result.role == "prediction" and result.strength >= NEARLY)
 

@@ -128,7 +128,7 @@ class Config:
         return _Reader(source).config(data)
 
 
-#: The rules where none is configured: what differs from training, what is unusual, and whether predictions come.
+#: The rules if none is configured: what differs from training, what is unusual, and whether predictions come.
 #: Test windows overlap from one evaluation to the next, so waiting adds delay, not evidence: `for` is zero.
 DEFAULT_RULES = (
     {"name": "drift", "reopen": "7d"},
@@ -221,7 +221,7 @@ class _Reader:
         return found
 
     def pull(self, sections: dict[str, Any], data: dict[str, Any]) -> None:
-        """Check what a source that is pulled rules out; such a process serves no model, so `path` may be left out."""
+        """Check what a pulled source excludes and needs. Its process serves no model, so `path` becomes empty."""
         kind = sections["source"].kind
         if kind == JOURNAL:
             return
@@ -277,12 +277,12 @@ class _Reader:
             self.source = f"{source}, [[rule]] {place} of {len(given)}" if len(given) > 1 else source
             rules += self.rule(item, drift, models, taking)
         self.source = source
-        left = [name for name in models if not any(rule.judges(name) for rule in rules)]
-        bare = [one for one in taking if not any(rule.by_outcomes and rule.judges(one) for rule in rules)]
-        for items, names in ((DEFAULT_RULES, left), ((PERFORMANCE_RULE,), bare)):
-            meant = [] if names == models else names
+        without_rule = [name for name in models if not any(rule.judges(name) for rule in rules)]
+        no_performance = [one for one in taking if not any(rule.by_outcomes and rule.judges(one) for rule in rules)]
+        for items, names in ((DEFAULT_RULES, without_rule), ((PERFORMANCE_RULE,), no_performance)):
+            named = [] if names == models else names  # a rule that names no model is for all
             for item in items if names else ():
-                rules += self.rule({**item, "models": meant}, drift, models, taking)
+                rules += self.rule({**item, "models": named}, drift, models, taking)
         for place, rule in enumerate(rules):
             for other in rules[:place]:
                 if other.name == rule.name and any(rule.judges(name) and other.judges(name) for name in models):
@@ -313,7 +313,7 @@ class _Reader:
         return [Rule(**self.filled(values, item, drift))]
 
     def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
-        """Values of a rule with the defaults that depend on what it compares with."""
+        """Fill in a rule's defaults, which depend on what it compares. Refuses a key that means nothing for that."""
         usual, performance = values["reference"] == USUAL, is_performance(values["statistic"])
         if not usual and "alerts" in item:
             raise self.error(f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')

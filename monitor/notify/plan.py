@@ -181,55 +181,55 @@ def _due(
     state: GroupState, alerts: Mapping[AlertKey, Alert], situation: Situation, receiver: Receiver, policy: Policy
 ) -> tuple[Message | None, GroupState]:
     """The message about one group, if one is due, and what the receiver knows afterwards."""
-    now, known = situation.at, state.told
+    now, told_before = situation.at, state.told
     firing = {key: alert for key, alert in alerts.items() if alert.state == "firing"}
     audible = firing.keys() - situation.muted
-    new = {key for key in audible if key not in known or known[key].event_id != firing[key].event_id}
-    before = {key: known[key].severity for key in audible - new}
-    severe = {key for key, was in before.items() if worst((firing[key].severity, was)) != was}
+    new = {key for key in audible if key not in told_before or told_before[key].event_id != firing[key].event_id}
+    severity_before = {key: told_before[key].severity for key in audible - new}
+    severe = {key for key, was in severity_before.items() if worst((firing[key].severity, was)) != was}
     harms = {key: result.harm for key in audible if (result := situation.results.get(key))}
     harmful = {key for key, harm in harms.items() if harm and harm.effect == "harmful"}
-    harmful |= {key for key in before if known[key].harmful}
-    hurt = {key for key in harmful - new - severe if not known[key].harmful}
-    over, told_now = known.keys() - firing.keys(), new | severe | hurt
-    if not known and not new:
+    harmful |= {key for key in severity_before if told_before[key].harmful}
+    now_harmful = {key for key in harmful - new - severe if not told_before[key].harmful}
+    ended, to_tell = told_before.keys() - firing.keys(), new | severe | now_harmful
+    if not told_before and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
     kind: MessageKind
-    if not told_now and not over:
-        if not audible & known.keys() or not policy.repeat or now - state.last < policy.repeat:
+    if not to_tell and not ended:
+        if not audible & told_before.keys() or not policy.repeat or now - state.last < policy.repeat:
             return None, state
         kind = "repeat"
     elif state.sequence and 0 <= now - state.last < policy.spacing:  # negative: the clock was set back
         return None, state
     else:
-        kind = "firing" if not known else "resolved" if len(over) == len(known) and not new else "update"
-    told = {key: value for key, value in known.items() if key not in over}
-    told |= {key: _told(firing[key], key in harmful) for key in told_now}
-    parts: dict[Status, Set[AlertKey]] = {"new": new, "more severe": severe, "harmful": hurt}
-    parts |= {"firing": told.keys() - told_now, "resolved": over}
-    entries = _entries(parts, told, state, alerts, situation)
+        kind = "firing" if not told_before else "resolved" if len(ended) == len(told_before) and not new else "update"
+    told_after = {key: value for key, value in told_before.items() if key not in ended}
+    told_after |= {key: _as_told(firing[key], key in harmful) for key in to_tell}
+    parts: dict[Status, Set[AlertKey]] = {"new": new, "more severe": severe, "harmful": now_harmful}
+    parts |= {"firing": told_after.keys() - to_tell, "resolved": ended}
+    entries = _entries(parts, told_after, state, alerts, situation)
     first = next((item for item in entries if item.status != "resolved"), entries[0])
-    event_id = state.event_id if known else first.event_id
-    opened = state.opened if known else min(value.since for value in told.values())
-    after = replace(state, event_id=event_id, opened=opened, told=told, changes=0)
+    event_id = state.event_id if told_before else first.event_id
+    opened = state.opened if told_before else min(value.since for value in told_after.values())
+    after = replace(state, event_id=event_id, opened=opened, told=told_after, changes=0)
     if not receiver.resolved:
-        if kind == "resolved" or (kind == "update" and not told_now):
+        if kind == "resolved" or (kind == "update" and not to_tell):
             return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
-    # What is over does not make a message more severe, unless it is about that alone.
+    # A resolved alert does not make a message more severe, unless it is about such alerts alone.
     severity = worst(item.severity for item in entries if kind == "resolved" or item.status != "resolved")
-    left = [quoted(alert.column) for alert in situation.alerts if alert.state == "firing"]
-    more = f", and {len(left) - 1} more" if len(left) > 1 else ""
-    still = (left[0], f"still fires{more}") if left else ("", "Nothing fires any more; there is nothing to do.")
+    columns = [quoted(alert.column) for alert in situation.alerts if alert.state == "firing"]
+    more = f", and {len(columns) - 1} more" if len(columns) > 1 else ""
+    still = (columns[0], f"still fires{more}") if columns else ("", "Nothing fires any more; there is nothing to do.")
     lines = (still,) if kind == "resolved" else ()
     models = list(dict.fromkeys(item.model for item in entries))
-    told_answers = "" if first.silent else _answers(situation, models, state.group)
+    answers = "" if first.silent else _answers(situation, models, state.group)
     performance = [
         one for one in situation.alerts if (one.role, one.column, one.state) == ("outcome", PERFORMANCE, "firing")
     ]
     if not first.silent and any(one.rule != state.group and one.model in models for one in performance):
-        told_answers = f"performance is worse{', ' * bool(told_answers)}{told_answers}"
-    facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
+        answers = f"performance is worse{', ' * bool(answers)}{answers}"
+    facts = (_version(situation, entries), answers, entries, opened, state.changes)
     message = Message(
         kind, state.group, severity, event_id, now, *facts, situation.link, lines, several=situation.several
     )
@@ -243,14 +243,14 @@ def _version(situation: Situation, entries: Sequence[Entry]) -> str:
 
 def _answers(situation: Situation, models: Sequence[str], rule: str) -> str:
     """Whether the predictions have moved, by a rule's own verdicts on them if it has some; of several models, whose."""
-    told = {}
+    moves = {}
     for model in models:
         results = [result for result in situation.results.values() if result.model == model]
         own = [result for result in results if result.rule == rule]
-        told[model] = predictions_moved(own) or predictions_moved(results)
-    if len(models) == 1 or not all(told.values()):
-        return told[models[0]] if len(models) == 1 else ""
-    moved = [model for model, text in told.items() if text.startswith("predictions have moved:")]
+        moves[model] = predictions_moved(own) or predictions_moved(results)
+    if len(models) == 1 or not all(moves.values()):
+        return moves[models[0]] if len(models) == 1 else ""
+    moved = [model for model, text in moves.items() if text.startswith("predictions have moved:")]
     return f"predictions of {', '.join(moved)} have moved" if moved else "predictions have not moved"
 
 
@@ -297,7 +297,7 @@ def _levels(
     ended = {key: now if known.resolved is None else known.resolved for key, known in state.told.items()}
     told = {key: replace(state.told[key], resolved=at) for key, at in ended.items() if now - at < RESOLVED_FOR}
     firing = {key for key, alert in alerts.items() if alert.state == "firing" and key not in situation.muted}
-    told |= {key: _told(alerts[key]) for key in alerts if key in firing}
+    told |= {key: _as_told(alerts[key]) for key in alerts if key in firing}
     if not told:
         return None, replace(state, told={}, changes=0)
     changed = any(state.told.get(key) != known for key, known in told.items())
@@ -309,14 +309,14 @@ def _levels(
         entries.append(replace(item, until=known.resolved, labels={**known.labels, "alertname": key.rule}))
     event_id, opened = (min(getattr(known, name) for known in told.values()) for name in ("event_id", "since"))
     severity, ends = worst(item.severity for item in entries), now + 4 * max(policy.resend, 60.0)
-    told_answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), "")
-    facts = (severity, event_id, now, _version(situation, entries), told_answers, tuple(entries), opened)
+    answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), "")
+    facts = (severity, event_id, now, _version(situation, entries), answers, tuple(entries), opened)
     kind: MessageKind = "state" if changed else "resend"
     message = Message(kind, "", *facts, link=situation.link, ends=ends, several=situation.several)
     return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
 
 
-def _told(alert: Alert, harmful: bool = False) -> Told:
+def _as_told(alert: Alert, harmful: bool = False) -> Told:
     return Told(alert.event_id, alert.began, alert.severity, labels=dict(alert.labels), harmful=harmful)
 
 
