@@ -220,7 +220,7 @@ class Client(Observing):
             client = cls.__new__(cls)
             client.error = str(error)
         if on_error == "log":
-            client._silence()
+            client._never_raise()
         return client
 
     def _begin(self, served: Served, home: Path) -> None:

@@ -175,7 +175,7 @@ class Monitor(Observing):
                 raise
             monitor = cls._failed(error)
         if on_error == "log":
-            monitor._silence()
+            monitor._never_raise()
         return monitor
 
     @staticmethod
@@ -213,11 +213,11 @@ class Monitor(Observing):
         )
         return monitor
 
-    def _silence(self) -> None:
-        super()._silence()
+    def _never_raise(self) -> None:
+        super()._never_raise()
         for one in self.models.values():
             if not one._quiet:
-                one._silence()
+                one._never_raise()
 
     @property
     def _recorder(self) -> Recorder:

@@ -85,9 +85,9 @@ class Observing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the journal, the connections and the threads."""
 
-    def _silence(self) -> None:
+    def _never_raise(self) -> None:
         """Replace the methods of this monitor by ones that never raise: a call that fails returns `NOTHING`."""
         self._quiet = True
         logged: set[tuple[str, str]] = set()
@@ -206,7 +206,7 @@ def refuse_closed(*_: Any) -> NoReturn:
 
 
 def check_on_error(given: str) -> None:
-    """Raise ConfigError if it is not what `on_error` may be."""
+    """Raise ConfigError if `given` is no choice of `on_error`."""
     if given not in ("raise", "log"):
         raise ConfigError(f'on_error: expected "raise" or "log", got {given!r}')
 

@@ -130,8 +130,8 @@ def lay_out(message: Message) -> Text:
     """Lay a message out."""
     longest = (5 if message.kind == "report" else 2) * LONGEST
     lines = tuple(
-        (*((Piece(cut(name, longest), "code"), Piece(" " * bool(said))) if name else ()), Piece(said))
-        for name, said in message.lines
+        (*((Piece(cut(name, longest), "code"), Piece(" " * bool(text))) if name else ()), Piece(text))
+        for name, text in message.lines
     )
     if message.kind in ("digest", "report", "test"):
         return Text(_head(message), lines, (), 0, (), (), _todo(message))
@@ -220,26 +220,26 @@ def _column(item: Entry, message: Message) -> Line:
         pieces = [*model, Piece("predictions"), *named, *new]
     if item.back:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
-    said: list[Line] = []
+    changes: list[Line] = []
     many = len(message.firing) > FEW
     if item.silent and not _several(message):  # the title has since when
-        said.append((Piece(item.direction.partition("; ")[2]),))
+        changes.append((Piece(item.direction.partition("; ")[2]),))
     elif item.worse:  # the title has the other numbers
-        said += [(Piece(f"95 % interval {found}"),) for found in re.findall(INTERVAL, item.direction)]
+        changes += [(Piece(f"95 % interval {interval}"),) for interval in re.findall(INTERVAL, item.direction)]
     elif item.direction:
-        said.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))
+        changes.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))
     if not _began(message):
-        said.append((Piece(f"alert since {date_time(item.since, message.now)}"),))
+        changes.append((Piece(f"alert since {date_time(item.since, message.now)}"),))
     # The head has the harm if it is the same of all, and what all such estimates rest on.
     harm = item.brief if many else item.harm.replace(ESTIMATE, "")
     harm = harm if len({one.harm for one in message.drifted}) > 1 else ""
-    told = [
+    reasons = [
         _sentence(text, re.findall(pattern, text))
         for text, pattern in ((item.explained, UNUSUAL_SHARE), (harm, MOVED_SHARE))
         if text
     ]
-    for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
-        pieces += [Piece(sign), *part]
+    for sep, part in zip((": ", *[", "] * (len(changes) - 1), *["; "] * 2), (*changes, *reasons), strict=False):
+        pieces += [Piece(sep), *part]
     return tuple(pieces)
 
 

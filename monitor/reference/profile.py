@@ -46,7 +46,7 @@ IDENTIFIER_NAME = re.compile(
 )
 
 #: Numbers with units or currency signs, which are not parsed as numbers.
-_DRESSED = re.compile(r"[$€£¥]? ?[+-]?\d[\d,. ']*( ?(%|[$€£¥]|[a-z]{1,3}))?|0x[0-9a-f]+", re.IGNORECASE)
+_WITH_UNIT = re.compile(r"[$€£¥]? ?[+-]?\d[\d,. ']*( ?(%|[$€£¥]|[a-z]{1,3}))?|0x[0-9a-f]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -226,13 +226,13 @@ def _dates_or_identifier(profile: ColumnProfile) -> str:
         return "an identifier: nearly every text is another; only missing values are watched"
     if profile.forgotten or profile.numbers or rows < MIN_IDENTIFIER_ROWS or kinds <= 0.9 * rows:
         return ""
-    if all(map(_DRESSED.fullmatch, profile.texts)) and not _are_codes(profile.texts):
+    if all(map(_WITH_UNIT.fullmatch, profile.texts)) and not _are_codes(profile.texts):
         return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
     return f"an identifier: {kinds:,} texts in {rows:,} rows; only missing values are watched"
 
 
 def _are_codes(texts: Iterable[str]) -> bool:
-    """Whether texts are digits, some with zeros before them."""
+    """Whether all texts are digits, and some begin with zeros."""
     digits = all(text.replace(".", "", 1).isdecimal() for text in texts)
     return digits and any(text[0] == "0" and text[1:2].isdecimal() for text in texts)
 
@@ -290,7 +290,7 @@ def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], s
 
 
 def with_labels(decision: Decision, labels: Iterable[object], limits: Limits) -> Decision:
-    """Add categories that are known without being seen, as long as there is room for all of them."""
+    """Add categories of labels that no row has, if there is room for all of them."""
     column = decision.column
     known = {canonical(label) for label in labels} - {OTHER, MISSING}
     together = known | set(column.categories)

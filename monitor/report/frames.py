@@ -56,12 +56,12 @@ def compare(
     """
     if isinstance(before, (str, os.PathLike)):
         before = Reference.load(before)
-    known = isinstance(before, Reference)
-    if predictions_before is not None and (known or predictions is None):
+    stored = isinstance(before, Reference)
+    if predictions_before is not None and (stored or predictions is None):
         raise DataError("predictions_before are those of a table, and need the predictions of the other one")
-    if predictions is not None and not known and predictions_before is None:
+    if predictions is not None and not stored and predictions_before is None:
         raise DataError("the predictions of the first table are missing: give them as predictions_before")
-    reference = before if known else reference_of(before, predictions_before)
+    reference = before if stored else reference_of(before, predictions_before)
     schema, now, answered = reference.schema, time.time(), True
     if not isinstance(after, Batch):
         features, answers, answered = parted(after, reference) if predictions is None else (after, predictions, True)
@@ -71,10 +71,10 @@ def compare(
     given = {at for at, of in enumerate(made_of) if max(of) < captured}
     series = Series(0, Subject(), reference, (), "")
     rules = [rule for rule in (config or Config.from_text("")).rules if rule.fixed and rule.reference == TRAINING]
-    name = f"training {reference.identity[:12]}" if known else "the first table"
-    rules = rules if known else [replace(rule, reference=name) for rule in rules]
-    report = judge(series, batch, rules, name, "compared" if known else "in the second table", "rows", now, given)
-    return replace(report, page=page(report, batch, "the reference" if known else "another"))
+    name = f"training {reference.identity[:12]}" if stored else "the first table"
+    rules = rules if stored else [replace(rule, reference=name) for rule in rules]
+    report = judge(series, batch, rules, name, "compared" if stored else "in the second table", "rows", now, given)
+    return replace(report, page=page(report, batch, "the reference" if stored else "another"))
 
 
 def judge(
@@ -134,9 +134,9 @@ def reference_of(table: Any, predictions: Any) -> Reference:
 
 
 def parted(table: Any, reference: Reference) -> tuple[Any, Any, bool]:
-    """Features and predictions of a table that may have both, by name; and whether it has all predictions.
+    """Split a table by name into features and predictions, and say whether it has all predictions.
 
-    Those of one that does not are missing.
+    If it lacks one, all predictions are missing values.
     """
     table = list(table) if hasattr(table, "__next__") else table  # it is read twice
     names, columns = raw_columns(table)

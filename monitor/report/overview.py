@@ -104,10 +104,10 @@ class Row:
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
     """Every column of the model, the worst first: by part of the overview, state, harm, importance and strength."""
-    found: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = defaultdict(list)
+    by_column: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = defaultdict(list)
     for judged in evaluation.judged:
         for result in judged.results:
-            found[result.role, result.column].append((result, judged))
+            by_column[result.role, result.column].append((result, judged))
     open_alerts: dict[tuple[Role, str], list[Alert]] = defaultdict(list)
     for alert in evaluation.alerts.values():
         if alert.state in ("pending", "firing"):
@@ -115,7 +115,7 @@ def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
     out = []
     for position, column in enumerate(reference.schema.columns):
         key = (column.role, column.name)
-        results = sorted(found[key], key=lambda pair: _worst_first(pair[0].state, pair[0]))
+        results = sorted(by_column[key], key=lambda pair: _worst_first(pair[0].state, pair[0]))
         if not results:
             out.append(Row(column, NOT_WATCHED if evaluation.judged else NOT_JUDGED, position))
             continue
@@ -226,8 +226,8 @@ def headline(
             return Headline("unknown", "Nothing was judged in this period")
         window = evaluation.judged[0].window
         when = f"in the {words.duration(window.end - window.start)} to {words.date_time(window.end)}"
-    told = predictions_moved(evaluation.results)
-    more = f"{told[:1].upper()}{told[1:]}." if told else ""
+    moved = predictions_moved(evaluation.results)
+    more = f"{moved[:1].upper()}{moved[1:]}." if moved else ""
     return _worst(listed, evaluation, every, when, rows)._replace(more=more)
 
 

@@ -1,4 +1,4 @@
-"""From the cells of a column in a text file to a block, and what is noted on the way.
+"""Turn the cells of a column in a text file into a block, and count what kinds of cells it had.
 
 A block is float64 if every cell is a number or missing, and a list of texts otherwise.
 """
@@ -22,7 +22,7 @@ MOSTLY = 0.9
 #: The same for a column of fractions, which are no codes: such a column changed its type half-way.
 SOME = 0.1
 
-#: Stands for `""`, a quoted empty cell, which is a text; an empty cell without quotes is missing.
+#: Marks `""`, a quoted empty cell, which is a text; an empty cell without quotes is missing.
 QUOTED_EMPTY = "\0"
 
 _NEVER_PLAIN = re.compile(",0[0-9]|_")
@@ -48,7 +48,7 @@ class BadRows:
 
 @dataclass
 class CellCount:
-    """What the cells of one column were, over the whole file.
+    """Number of cells of each kind in one column of the whole file.
 
     `fractions`: numbers that are not whole, in blocks with numbers and texts. `codes`: whether some had leading zeros.
     `forms`: what its blocks were read as.
@@ -75,13 +75,13 @@ def numbers(cells: Sequence[str], declared: Kind | None = None, comma: bool = Fa
         except ValueError:
             pass
     read = text_number if declared == "numeric" else cell_number
-    known: dict[str, float] = {}
+    parsed: dict[str, float] = {}
     for cell in set(cells):
         value = read(cell.strip(QUOTED_EMPTY), comma)
         if value is None:
             return None
-        known[cell] = value
-    return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
+        parsed[cell] = value
+    return np.fromiter(map(parsed.__getitem__, cells), np.float64, len(cells))
 
 
 def texts(cells: Sequence[str]) -> list[str | None]:
@@ -90,8 +90,8 @@ def texts(cells: Sequence[str]) -> list[str | None]:
     >>> texts(["007", "NA", "True", "", QUOTED_EMPTY])
     ['007', 'NA', 'True', None, '']
     """
-    known = {cell: canonical(cell) if cell else None for cell in set(cells)} | {QUOTED_EMPTY: ""}
-    return [known[cell] for cell in cells]
+    read = {cell: canonical(cell) if cell else None for cell in set(cells)} | {QUOTED_EMPTY: ""}
+    return [read[cell] for cell in cells]
 
 
 def read_cells(

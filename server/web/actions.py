@@ -82,7 +82,7 @@ def _session(then: str, session: str, seconds: int) -> Response:
 
 @actions.route("/silence", methods=["GET", "POST"])
 def silence() -> Response:
-    """The form of a silence; mute alerts for a while, as `telltale silence` does."""
+    """Show the form of a silence, or silence alerts for a while, as `telltale silence` does."""
     if request.method != "POST":
         return _silence_page(request.args, "")
     run, given = runtime(), request.form
@@ -97,7 +97,7 @@ def silence() -> Response:
             return _silence_page(given, str(error), 400)
         raise
     runtime().change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
-    return _done({"id": made.id, "until": iso(made.end)}, 201)
+    return _confirm({"id": made.id, "until": iso(made.end)}, 201)
 
 
 def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Response:
@@ -113,7 +113,7 @@ def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Re
 
 @actions.route("/accept", methods=["GET", "POST"])
 def accept() -> Response:
-    """What it would change to accept a period as a column's reference; do it, as `telltale reference accept` does."""
+    """Preview the acceptance of a period as a column's reference, or accept it, as `telltale reference accept` does."""
     run, changes = runtime(), request.method == "POST"
     given = request.form if changes else request.args
     model, name = run.find(asked()), given.get("column", "")
@@ -126,7 +126,7 @@ def accept() -> Response:
             raise InputError("no_column", f"the model has no {role} {clean_text(name)!r}", "column", 404)
         position = model.reference.schema.index(name, role)
         if not changes and not fields["from"]:
-            fields["from"], changed = _changed(model, position)
+            fields["from"], changed = _change_before_alert(model, position)
         span = read({key: fields[key] for key in ("from", "to") if fields[key]}, run.clock.time(), DAY, lambda _: [])
         least = max((rule.min_samples for rule in model.config.rules), default=1)
         with one_moment(run.folder.database) as connection:
@@ -138,7 +138,7 @@ def accept() -> Response:
             bounds = {"start": span.start, "end": span.end, "least": least, "model": model.name}
             given_by = {key: fields[key] for key in ("author", "reason")}
             run.change({"kind": "accept", **bounds, "columns": [position], **given_by})
-            return _done({"from": iso(span.start), "to": iso(span.end)}, 201, column_path(role, name))
+            return _confirm({"from": iso(span.start), "to": iso(span.end)}, 201, column_path(role, name))
     except (InputError, StoreError) as error:
         if changes and g.viewer.by != "session":
             raise error if isinstance(error, InputError) else InputError("refused", str(error)) from None
@@ -161,10 +161,10 @@ def accept() -> Response:
     )
 
 
-def _changed(model: Watched, position: int) -> tuple[str, bool]:
-    """When a column changed so that the alert on it that is up began, some time later; empty if none is up.
+def _change_before_alert(model: Watched, position: int) -> tuple[str, bool]:
+    """Find when the change behind a column's oldest open alert began, and True; ("", False) without an open alert.
 
-    The beginning of the alert, and False, if its windows do not tell.
+    If no change is found in its windows: the beginning of the alert, and False.
     """
     column, latest = model.reference.schema.columns[position], model.latest
     about = [one for one in latest.alerts.values() if (one.role, one.column) == (column.role, column.name)]
@@ -186,14 +186,14 @@ def expire() -> Response:
     wanted = request.form.get("id", "")
     runtime().change({"kind": "expire", "id": wanted})
     current_app.logger.info("silence %s was ended from the page", wanted)
-    return _done({"id": wanted}, 200)
+    return _confirm({"id": wanted}, 200)
 
 
-def _done(said: dict[str, str], status: int, then: str = "/alerts") -> Response:
-    """Lead people on, by default to the alerts, and tell programs what was made."""
+def _confirm(result: dict[str, str], status: int, then: str = "/alerts") -> Response:
+    """Redirect a browser to the page `then`, and send `result` to a program."""
     if g.viewer.by == "session":
         return cast(Response, redirect(prefix(runtime()) + then, 303))
-    return current_app.make_response((said, status))
+    return current_app.make_response((result, status))
 
 
 def matchers(given: Mapping[str, str]) -> dict[str, str]:
