@@ -1,7 +1,6 @@
 """When the rule about usual windows would have alerted over the stored hours, and the smallest shift that it detects.
 
-Replays the rule for each column and window length. To find the shift, a stored histogram is moved, so no rows are
-needed.
+Replays the rule for each column and window length. To find the shift it moves a stored histogram, not rows.
 """
 
 from __future__ import annotations

@@ -98,11 +98,6 @@ class Receiver:
     pictures: bool = False
 
     @property
-    def takes_files(self) -> bool:
-        """Whether a file can be sent to it, beside or within a message."""
-        return self.kind in UPLOADS + ATTACHES
-
-    @property
     def kind(self) -> str:
         """Which kind of receiver it is, as in config.toml."""
         return self.notifier.kind

@@ -17,7 +17,7 @@ from monitor.config.settings import DAYS
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.notify.message import Message
-from monitor.notify.receiver import ATTACHES, LEVELS, Receiver
+from monitor.notify.receiver import ATTACHES, LEVELS, UPLOADS, Receiver
 from monitor.reference.file import write_atomically
 from monitor.report import file, performance
 from monitor.report.file import Report
@@ -66,12 +66,12 @@ def days(span: Span, zone: ZoneInfo) -> str:
 
 
 def messages(summary: Message, receiver: Receiver) -> list[Message]:
-    """What one receiver gets: the summary with the files if it takes some, else with their paths."""
-    if not receiver.takes_files:
-        return [replace(summary, lines=(*summary.lines, *((path, "") for path in summary.files)))]
+    """What one receiver gets: the summary with the files if its kind takes some, else with their paths."""
     if receiver.kind in ATTACHES:
         return [summary]
-    return [summary, *(replace(summary, kind="file", files=(path,)) for path in summary.files)]
+    if receiver.kind in UPLOADS:
+        return [summary, *(replace(summary, kind="file", files=(path,)) for path in summary.files)]
+    return [replace(summary, lines=(*summary.lines, *((path, "") for path in summary.files)))]
 
 
 def chosen(receivers: Iterable[Receiver], config: Config) -> list[Receiver]:
