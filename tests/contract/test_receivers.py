@@ -38,7 +38,7 @@ KINDS: dict[str, str] = {
     "slack-bot": 'kind = "slack-bot"\nurl = "{url}/api/chat.postMessage"\ntoken_env = "TOKEN"\nchannel = "C0123"',
     "telegram": 'kind = "telegram"\napi_url = "{url}"\ntoken_env = "TOKEN"\nchat_id = "-100"',
     "webhook": 'kind = "webhook"\nurl = "{url}/hook/canary-0815-in-the-address"\ntoken_env = "TOKEN"',
-    "alertmanager": 'kind = "alertmanager"\nurl = "{url}"',
+    "alertmanager": 'kind = "alertmanager"\nurl = "{url}/canary-0815-in-the-address"',
 }
 SPEAKS = {
     "slack": b"ok",
@@ -223,8 +223,9 @@ def test_a_real_alertmanager_groups_dedupes_and_resolves(provider: FakeProvider,
     for number, world in enumerate(replicas):
         world.clock.jump_to(now)
         world.policy = Policy(resend=60)
+        # Alertmanager sends a group at once, with the alerts that it has by then, if the first one is older than group_wait.
         alerts = [
-            firing(f"c{n}", at=now - 120 + number, severity="critical", labels={"team": "credit"}) for n in range(4)
+            firing(f"c{n}", at=now + number / 10, severity="critical", labels={"team": "credit"}) for n in range(4)
         ]
         world.evaluate(alerts)
         world.deliver(world.sender("am"))

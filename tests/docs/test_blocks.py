@@ -6,6 +6,7 @@ of text holds promised lines: each must come from the commands before it or from
 
 from __future__ import annotations
 
+import calendar
 import re
 import shlex
 import shutil
@@ -38,8 +39,9 @@ QUICK = '\n[drift]\nevery = "1s"\n[window]\nfold = "100ms"\n'
 #: Words of a promised line that are compared. Those with a digit or without a letter stand for any word.
 WORDS = 6
 
-#: Words that depend on the rows that were drawn, and on how the server was started.
+#: Words that depend on the rows that were drawn, on the day, and on how the server was started.
 DRAWN = {
+    **{f"{month},": r"\w{3}," for month in calendar.month_abbr[1:]},
     "telltale": "(telltale|python -m monitor)",
     "harmless": r"harm\w+",
     "harmful": r"harm\w+",
