@@ -223,7 +223,7 @@ def test_a_real_alertmanager_groups_dedupes_and_resolves(provider: FakeProvider,
     for number, world in enumerate(replicas):
         world.clock.jump_to(now)
         world.policy = Policy(resend=60)
-        # Alertmanager sends a group at once, with the alerts that it has by then, if the first one is older than group_wait.
+        # Alertmanager sends a group at once, with the alerts it has by then, if the first is older than group_wait.
         alerts = [
             firing(f"c{n}", at=now + number / 10, severity="critical", labels={"team": "credit"}) for n in range(4)
         ]
