@@ -78,8 +78,7 @@ class Judged:
 class Hours:
     """Prefix sums of the counts and sums of consecutive hours of a series. `first`: the first hour since 1970.
 
-    `kept`: hours that are kept in memory. The arrays have room for more, so that a new hour copies none of the others;
-    the system gives them memory as it is written to, so that a short history takes little.
+    `kept`: hours that are kept in memory. The arrays have room for more, so that a new hour copies none of the others.
     """
 
     def __init__(self, series: Series, drift: DriftConfig, kept: int | None = None) -> None:
@@ -91,10 +90,19 @@ class Hours:
 
     def _clear(self, first: int) -> None:
         self.first = self.end = first
-        room, schema = self.kept + WEEK + DAY + 1, self._series.schema
-        self._counts: Counts = np.zeros((room, schema.size), dtype=np.int64)
-        self._sums: Floats = np.zeros((room, len(schema.columns)))
-        self._rows, self._known, self._shift = (np.zeros(room, dtype=np.int64) for _ in range(3))
+        self._counts: Counts = np.zeros((1, self._series.schema.size), dtype=np.int64)
+        self._sums: Floats = np.zeros((1, len(self._series.schema.columns)))
+        self._rows, self._known, self._shift = (np.zeros(1, dtype=np.int64) for _ in range(3))
+
+    def _reserve(self, rows: int) -> None:
+        """Have room for so many rows, and for more; a short history takes little memory, however many models."""
+        if rows > len(self._rows):
+            room = max(min(2 * rows, self.kept + WEEK + DAY + 1), rows)
+            for name in ("_counts", "_sums", "_rows", "_known", "_shift"):
+                old = getattr(self, name)
+                new = np.zeros((room, *old.shape[1:]), old.dtype)
+                new[: len(old)] = old
+                setattr(self, name, new)
 
     def read(self, connection: sqlite3.Connection, end: int) -> None:
         """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known."""
@@ -121,6 +129,7 @@ class Hours:
         if self.first == self.end:  # hours before the first row say nothing
             self.first = self.end = max(self.end, int(found.starts[0]) // HOUR) if len(found.starts) else end
             self._shift[0] = utc_offset(self.first, self._zone)
+        self._reserve(end - self.first + 1)
         stamps = np.arange(self.end, end) * HOUR
         loud = np.ones(len(stamps), dtype=np.bool_)
         for begin, until in self._quiet:
