@@ -136,13 +136,13 @@ class Sender:
         """Collapse a backlog, or drop a message that came too late. Returns True if something changed."""
         now, name, kind, late = self._clock.time(), self.receiver.name, item.message.kind, ""
         old = now - item.created >= OUTAGE
-        told = self._store(outbox.told, name) if old or kind == "resolved" else frozenset()
-        if old and (collapsed := collapse(self._store(outbox.backlog, name), told, now)):
+        delivered = self._store(outbox.delivered_events, name) if old or kind == "resolved" else frozenset()
+        if old and (collapsed := collapse(self._store(outbox.backlog, name), delivered, now)):
             self._store(outbox.collapse, name, collapsed, now)
             return True
         if old and kind == "picture":
             late = "too late for a picture"
-        if kind == "resolved" and item.message.event_id not in told:
+        if kind == "resolved" and item.message.event_id not in delivered:
             late = "the message that it ends was never delivered"
         if late:
             self._store(outbox.settle, item.id, "skipped", late, now)

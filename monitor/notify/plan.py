@@ -1,6 +1,6 @@
-"""Which messages are due: a pure function of the alerts' states and of what each receiver was told.
+"""Which messages are due: a pure function of the alerts' states and of what was announced to each receiver.
 
-Alerts are compared with what was told, not with single transitions, so the end of a silence, a new receiver or a
+Alerts are compared with what was announced, not with single transitions, so the end of a silence, a new receiver or a
 restart need no rule of their own. The alerts of one rule are a group: one evaluation makes one message of it.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from monitor.drift.result import AlertKey, DriftResult, predictions_moved
 from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, names, quoted
@@ -18,8 +18,12 @@ from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 from monitor.words import clock_time, counted, duration
 
-#: What a message tells first: performance, then what came true, then what the model answers, then the rest.
+#: What a message shows first: performance, then what came true, then what the model answers, then the rest.
 ORDER = {"traffic": 0, PERFORMANCE: 0, "outcome": 1, "prediction": 2}
+
+#: What is said of alerts, in the order in which a message says it; and what of it a receiver has not been sent yet.
+STATUSES: tuple[Status, ...] = get_args(Status)
+NEWS: Set[Status] = frozenset({"new", "more severe", "harmful"})
 
 #: Columns that a picture shows, at most.
 DRAWN = 5
@@ -29,11 +33,12 @@ RESOLVED_FOR = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An alert whose beginning a receiver was told, and not yet its end.
+class Announced:
+    """An alert whose beginning a receiver was sent, and not yet its end.
 
     `labels`: those of the beginning, which the end must have too: to Alertmanager they are the alert's identity.
-    `reason`: why it resolved, if no verdict ended it; kept until the message is due. `harmful`: and that it is.
+    `resolved`: for Alertmanager, when it ended. `reason`: why it resolved, if no verdict ended it; kept until the
+    message is due. `harmful`: whether the receiver was sent that it is.
     """
 
     event_id: str
@@ -47,7 +52,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """What one receiver knows of one group. `told` is by `Alert.key`.
+    """What one receiver knows of one group. `announced` is by `Alert.key`.
 
     `sequence` counts its messages; `last` is when the latest was written; `changes` counts transitions since then.
     """
@@ -59,7 +64,7 @@ class GroupState:
     opened: float = 0.0
     last: float = 0.0
     changes: int = 0
-    told: dict[AlertKey, Told] = field(default_factory=dict)
+    announced: dict[AlertKey, Announced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,51 +123,36 @@ def plan(
     policy: Policy,
 ) -> Plan:
     """Plan the messages that are due; `states` is by (receiver, group)."""
+    situation = replace(situation, muted=situation.muted | _reopened(situation.alerts, rules))
     notifications: list[Notification] = []
     groups: list[GroupState] = []
-    patient = {rule.name for rule in rules if rule.reopen > REOPEN}
-    back = {alert.key for alert in situation.alerts if alert.reopened and alert.rule in patient}
-    situation = replace(situation, muted=situation.muted | back)  # it was told when it began
-    changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
     for receiver in receivers:
         levels = receiver.kind in LEVELS
-        mine = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
+        own = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
         known = [group for name, group in states if name == receiver.name and group]
-        for name in [""] if levels else dict.fromkeys([*(alert.rule for alert in mine), *known]):
-            state = states.get((receiver.name, name), GroupState(receiver.name, name))
-            members = {alert.key: alert for alert in mine if name in ("", alert.rule)}
-            moved = sum(alert.rule == name and alert in mine for alert in changed)
-            told = _ended(state.told, situation.transitions)
-            for alert in situation.alerts:  # what a receiver is not sent any more goes on
-                if alert.key in told and alert.key not in members and alert.state == "firing":
-                    why = f"it is {alert.severity} now, of which this receiver is not told"
-                    told[alert.key] = replace(told[alert.key], reason=why)
-            before = replace(state, changes=state.changes + moved, told=told)
+        for group in [""] if levels else dict.fromkeys([*(alert.rule for alert in own), *known]):
+            stored = states.get((receiver.name, group), GroupState(receiver.name, group))
+            members = {alert.key: alert for alert in own if group in ("", alert.rule)}
+            state = _with_changes(stored, members, situation)
             if levels:
-                message, after = _levels(before, members, situation, policy)
+                message, state = _levels(state, members, situation, policy)
             else:
-                message, after = _due(before, members, replace(situation, alerts=mine), receiver, policy)
+                message, state = _news(state, members, replace(situation, alerts=own), receiver, policy)
             if message is not None:
-                drawn = tuple(item for item in message.entries if item.histogram)
-                words = tuple(replace(item, histogram=None) for item in message.entries)
-                notifications.append(Notification(receiver.name, name, after.sequence, replace(message, entries=words)))
-                if drawn and receiver.pictures and message.kind in ("firing", "update"):
-                    after = replace(after, sequence=after.sequence + 1)
-                    picture = replace(message, kind="picture", entries=drawn)
-                    notifications.append(Notification(receiver.name, name, after.sequence, picture))
-            if after != state:
-                groups.append(after)
+                queued = [Notification(receiver.name, group, state.sequence + 1, _words(message))]
+                if receiver.pictures and message.kind in ("firing", "update") and (picture := _picture(message)):
+                    queued.append(Notification(receiver.name, group, state.sequence + 2, picture))
+                state = replace(state, sequence=queued[-1].sequence)
+                notifications += queued
+            if state != stored:
+                groups.append(state)
     return Plan(tuple(notifications), tuple(groups))
 
 
-def _ended(told: dict[AlertKey, Told], transitions: Sequence[Transition]) -> dict[AlertKey, Told]:
-    """Keep the reason of alerts that no verdict ended, since a later evaluation may send the message."""
-    out = dict(told)
-    for transition in transitions:
-        key = transition.alert.key
-        if transition.result is None and transition.alert.state == "resolved" and key in out:
-            out[key] = replace(out[key], reason=transition.reason)
-    return out
+def _reopened(alerts: Sequence[Alert], rules: Sequence[Rule]) -> frozenset[AlertKey]:
+    """Alerts that came back, of rules with a long `reopen`: receivers were sent them when they began."""
+    patient = {rule.name for rule in rules if rule.reopen > REOPEN}
+    return frozenset(alert.key for alert in alerts if alert.reopened and alert.rule in patient)
 
 
 def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_receivers: Sequence[str]) -> bool:
@@ -177,63 +167,114 @@ def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_rece
     return all(labels.get(name) == value for name, value in receiver.match)
 
 
-def _due(
-    state: GroupState, alerts: Mapping[AlertKey, Alert], situation: Situation, receiver: Receiver, policy: Policy
+def _with_changes(state: GroupState, members: Mapping[AlertKey, Alert], situation: Situation) -> GroupState:
+    """Count the group's transitions, and note why alerts end that no verdict ends: the message may be due later."""
+    changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
+    moved = sum(alert.rule == state.group and members.get(alert.key) == alert for alert in changed)
+    ended = [t for t in situation.transitions if t.result is None and t.alert.state == "resolved"]
+    reasons = {transition.alert.key: transition.reason for transition in ended}
+    for alert in situation.alerts:
+        if (
+            alert.state == "firing" and alert.key not in members
+        ):  # it goes on, and this receiver is not sent it any more
+            reasons[alert.key] = f"it is {alert.severity} now, of which this receiver is not told"
+    announced = {key: replace(one, reason=reasons.get(key, one.reason)) for key, one in state.announced.items()}
+    return replace(state, changes=state.changes + moved, announced=announced)
+
+
+def _words(message: Message) -> Message:
+    """A message without what its picture is drawn from."""
+    return replace(message, entries=tuple(replace(item, histogram=None) for item in message.entries))
+
+
+def _picture(message: Message) -> Message | None:
+    """The picture that follows a message, if there is anything to draw."""
+    drawn = tuple(item for item in message.entries if item.histogram)
+    return replace(message, kind="picture", entries=drawn) if drawn else None
+
+
+def _news(
+    state: GroupState, members: Mapping[AlertKey, Alert], situation: Situation, receiver: Receiver, policy: Policy
 ) -> tuple[Message | None, GroupState]:
     """The message about one group, if one is due, and what the receiver knows afterwards."""
-    now, told_before = situation.at, state.told
-    firing = {key: alert for key, alert in alerts.items() if alert.state == "firing"}
-    audible = firing.keys() - situation.muted
-    new = {key for key in audible if key not in told_before or told_before[key].event_id != firing[key].event_id}
-    severity_before = {key: told_before[key].severity for key in audible - new}
-    severe = {key for key, was in severity_before.items() if worst((firing[key].severity, was)) != was}
-    harms = {key: result.harm for key in audible if (result := situation.results.get(key))}
-    harmful = {key for key, harm in harms.items() if harm and harm.effect == "harmful"}
-    harmful |= {key for key in severity_before if told_before[key].harmful}
-    now_harmful = {key for key in harmful - new - severe if not told_before[key].harmful}
-    ended, to_tell = told_before.keys() - firing.keys(), new | severe | now_harmful
-    if not told_before and not new:
+    now, before = situation.at, state.announced
+    harmful = {key for key in members if _is_harmful(members[key], before.get(key), situation.results.get(key))}
+    statuses = _statuses(state, members, situation.muted, harmful)
+    if not statuses:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
-    kind: MessageKind
-    if not to_tell and not ended:
-        if not audible & told_before.keys() or not policy.repeat or now - state.last < policy.repeat:
-            return None, state
-        kind = "repeat"
-    elif state.sequence and 0 <= now - state.last < policy.spacing:  # negative: the clock was set back
+    kind = _kind(state, statuses, situation, policy)
+    if kind is None:
         return None, state
-    else:
-        kind = "firing" if not told_before else "resolved" if len(ended) == len(told_before) and not new else "update"
-    told_after = {key: value for key, value in told_before.items() if key not in ended}
-    told_after |= {key: _as_told(firing[key], key in harmful) for key in to_tell}
-    parts: dict[Status, Set[AlertKey]] = {"new": new, "more severe": severe, "harmful": now_harmful}
-    parts |= {"firing": told_after.keys() - to_tell, "resolved": ended}
-    entries = _entries(parts, told_after, state, alerts, situation)
-    first = next((item for item in entries if item.status != "resolved"), entries[0])
-    event_id = state.event_id if told_before else first.event_id
-    opened = state.opened if told_before else min(value.since for value in told_after.values())
-    after = replace(state, event_id=event_id, opened=opened, told=told_after, changes=0)
+    announced = {key: before[key] for key, status in statuses.items() if status == "firing"}
+    announced |= {key: _announce(members[key], key in harmful) for key, status in statuses.items() if status in NEWS}
+    after = replace(state, announced=announced, changes=0)
     if not receiver.resolved:
-        if kind == "resolved" or (kind == "update" and not to_tell):
+        statuses = {key: status for key, status in statuses.items() if status != "resolved"}
+        if not statuses or (kind == "update" and NEWS.isdisjoint(statuses.values())):
             return None, after
-        entries = tuple(item for item in entries if item.status != "resolved")
+    entries = _entries(statuses, state, after, members, situation)
+    if not before:
+        opened = min(one.since for one in announced.values())
+        after = replace(after, event_id=entries[0].event_id, opened=opened)
     # A resolved alert does not make a message more severe, unless it is about such alerts alone.
     severity = worst(item.severity for item in entries if kind == "resolved" or item.status != "resolved")
-    columns = [quoted(alert.column) for alert in situation.alerts if alert.state == "firing"]
+    answers = "" if entries[0].silent else _answers(situation, entries, state.group)
+    facts = (_version(situation, entries), answers, entries, after.opened, state.changes, situation.link)
+    lines = (_still_firing(situation.alerts),) if kind == "resolved" else ()
+    several = situation.several
+    message = Message(kind, state.group, severity, after.event_id, now, *facts, lines, several=several)
+    return message, replace(after, last=now)
+
+
+def _is_harmful(alert: Alert, known: Announced | None, result: DriftResult | None) -> bool:
+    """Whether an alert does harm by its verdict, or did so when this receiver was last sent it."""
+    if result and result.harm and result.harm.effect == "harmful":
+        return True
+    return known is not None and known.event_id == alert.event_id and known.harmful
+
+
+def _statuses(
+    state: GroupState, members: Mapping[AlertKey, Alert], muted: Set[AlertKey], harmful: Set[AlertKey]
+) -> dict[AlertKey, Status]:
+    """What there is to say of each alert that was announced, or fires unmuted."""
+    firing = {key: alert for key, alert in members.items() if alert.state == "firing"}
+    audible = firing.keys() - muted
+    out: dict[AlertKey, Status] = {}
+    for key in state.announced.keys() | audible:
+        known = state.announced.get(key)
+        if key not in firing:
+            out[key] = "resolved"
+        elif key not in audible:
+            out[key] = "firing"
+        elif known is None or known.event_id != firing[key].event_id:
+            out[key] = "new"
+        elif worst((firing[key].severity, known.severity)) != known.severity:
+            out[key] = "more severe"
+        else:
+            out[key] = "harmful" if key in harmful and not known.harmful else "firing"
+    return out
+
+
+def _kind(
+    state: GroupState, statuses: Mapping[AlertKey, Status], situation: Situation, policy: Policy
+) -> MessageKind | None:
+    """Which message is due about a group, if any."""
+    found, since_last = set(statuses.values()), situation.at - state.last
+    if found == {"firing"}:
+        heard = statuses.keys() - situation.muted
+        return "repeat" if heard and policy.repeat and since_last >= policy.repeat else None
+    if state.sequence and 0 <= since_last < policy.spacing:  # negative: the clock was set back
+        return None
+    if not state.announced:
+        return "firing"
+    return "resolved" if found == {"resolved"} else "update"
+
+
+def _still_firing(alerts: Sequence[Alert]) -> tuple[str, str]:
+    """The line of a message about an end: what a receiver's alerts still are, name and text."""
+    columns = [quoted(alert.column) for alert in alerts if alert.state == "firing"]
     more = f", and {len(columns) - 1} more" if len(columns) > 1 else ""
-    still = (columns[0], f"still fires{more}") if columns else ("", "Nothing fires any more; there is nothing to do.")
-    lines = (still,) if kind == "resolved" else ()
-    models = list(dict.fromkeys(item.model for item in entries))
-    answers = "" if first.silent else _answers(situation, models, state.group)
-    performance = [
-        one for one in situation.alerts if (one.role, one.column, one.state) == ("outcome", PERFORMANCE, "firing")
-    ]
-    if not first.silent and any(one.rule != state.group and one.model in models for one in performance):
-        answers = f"performance is worse{', ' * bool(answers)}{answers}"
-    facts = (_version(situation, entries), answers, entries, opened, state.changes)
-    message = Message(
-        kind, state.group, severity, event_id, now, *facts, situation.link, lines, several=situation.several
-    )
-    return message, replace(after, last=now, sequence=state.sequence + 1)
+    return (columns[0], f"still fires{more}") if columns else ("", "Nothing fires any more; there is nothing to do.")
 
 
 def _version(situation: Situation, entries: Sequence[Entry]) -> str:
@@ -241,13 +282,21 @@ def _version(situation: Situation, entries: Sequence[Entry]) -> str:
     return ", ".join(dict.fromkeys(situation.versions.get(item.model, situation.model) for item in entries))
 
 
-def _answers(situation: Situation, models: Sequence[str], rule: str) -> str:
+def _answers(situation: Situation, entries: Sequence[Entry], group: str) -> str:
+    """Whether performance is worse by another rule, and whether the predictions have moved."""
+    models = {item.model for item in entries}
+    others = [alert for alert in situation.alerts if alert.state == "firing" and alert.rule != group]
+    worse = any((one.role, one.column) == ("outcome", PERFORMANCE) and one.model in models for one in others)
+    return ", ".join(filter(None, ["performance is worse" * worse, _moved(situation, entries, group)]))
+
+
+def _moved(situation: Situation, entries: Sequence[Entry], rule: str) -> str:
     """Whether the predictions have moved, by a rule's own verdicts on them if it has some; of several models, whose."""
-    moves = {}
+    models, moves = list(dict.fromkeys(item.model for item in entries)), {}
     for model in models:
-        results = [result for result in situation.results.values() if result.model == model]
-        own = [result for result in results if result.rule == rule]
-        moves[model] = predictions_moved(own) or predictions_moved(results)
+        verdicts = [result for result in situation.results.values() if result.model == model]
+        own = [result for result in verdicts if result.rule == rule]
+        moves[model] = predictions_moved(own) or predictions_moved(verdicts)
     if len(models) == 1 or not all(moves.values()):
         return moves[models[0]] if len(models) == 1 else ""
     moved = [model for model, text in moves.items() if text.startswith("predictions have moved:")]
@@ -255,69 +304,72 @@ def _answers(situation: Situation, models: Sequence[str], rule: str) -> str:
 
 
 def _entries(
-    parts: Mapping[Status, Set[AlertKey]],
-    told: Mapping[AlertKey, Told],
-    state: GroupState,
-    alerts: Mapping[AlertKey, Alert],
+    statuses: Mapping[AlertKey, Status],
+    before: GroupState,
+    after: GroupState,
+    members: Mapping[AlertKey, Alert],
     situation: Situation,
 ) -> tuple[Entry, ...]:
-    """All alerts of the group, part by part; each part by harm, importance and strength."""
+    """The alerts of a group by status; those of one status by harm, importance and strength."""
 
-    def worst_first(key: AlertKey) -> tuple[int, list[float], AlertKey]:
+    def news_first(key: AlertKey) -> tuple[int, int, list[float], AlertKey]:
         result = situation.results.get(key)
         weight = result.weight if result else (0.0, 0.0, 0.0)
         about = key.column if key.role == "outcome" and key.column in ORDER else key.role
-        return ORDER.get(about, 3), [-part for part in weight], key
+        return STATUSES.index(statuses[key]), ORDER.get(about, 3), [-part for part in weight], key
 
     out: list[Entry] = []
-    for status, keys in parts.items():
-        for key in sorted(keys, key=worst_first):
-            item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
-            if status == "new" and key in state.told:  # such as that of another model version, which ended just now
-                item = replace(item, reason=state.told[key].reason)
-            drawn = situation.histograms(key) if status != "resolved" and len(out) < DRAWN else None
-            out.append(replace(item, histogram=drawn))
+    for key in sorted(statuses, key=news_first):
+        status, known = statuses[key], before.announced.get(key)
+        item = _describe(key, status, after.announced.get(key) or before.announced[key], members.get(key), situation)
+        if status == "new" and known:  # such as that of another model version, which ended just now
+            item = replace(item, reason=known.reason)
+        drawn = situation.histograms(key) if status != "resolved" and len(out) < DRAWN else None
+        out.append(replace(item, histogram=drawn))
     return tuple(out)
 
 
-def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, situation: Situation) -> Entry:
+def _describe(key: AlertKey, status: Status, announced: Announced, alert: Alert | None, situation: Situation) -> Entry:
+    """One alert as a receiver is sent it: as it was announced, with its latest verdict."""
     until, reason = None, ""
     if status == "resolved":
-        ended = alert and alert.event_id == told.event_id and alert.state != "firing"
-        until, reason = alert.since if alert and ended else situation.at, told.reason
-    known = replace(alert or Alert(**key._asdict()), event_id=told.event_id, severity=told.severity, labels=told.labels)
-    return entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
+        ended = alert and alert.event_id == announced.event_id and alert.state != "firing"
+        until, reason = alert.since if alert and ended else situation.at, announced.reason
+    same = {name: getattr(announced, name) for name in ("event_id", "severity", "labels")}
+    known = replace(alert or Alert(**key._asdict()), **same)
+    return entry(known, status, situation.results.get(key), since=announced.since, until=until, reason=reason)
 
 
 def _levels(
-    state: GroupState, alerts: Mapping[AlertKey, Alert], situation: Situation, policy: Policy
+    state: GroupState, members: Mapping[AlertKey, Alert], situation: Situation, policy: Policy
 ) -> tuple[Message | None, GroupState]:
     """For Alertmanager: all that fires, and for RESOLVED_FOR what has resolved; on a change, and at each `resend`."""
-    now = situation.at
-    ended = {key: now if known.resolved is None else known.resolved for key, known in state.told.items()}
-    told = {key: replace(state.told[key], resolved=at) for key, at in ended.items() if now - at < RESOLVED_FOR}
-    firing = {key for key, alert in alerts.items() if alert.state == "firing" and key not in situation.muted}
-    told |= {key: _as_told(alerts[key]) for key in alerts if key in firing}
-    if not told:
-        return None, replace(state, told={}, changes=0)
-    changed = any(state.told.get(key) != known for key, known in told.items())
+    now, before = situation.at, state.announced
+    ends = {key: now if one.resolved is None else one.resolved for key, one in before.items()}
+    announced = {key: replace(before[key], resolved=end) for key, end in ends.items() if now - end < RESOLVED_FOR}
+    firing = [alert for key, alert in members.items() if alert.state == "firing" and key not in situation.muted]
+    announced |= {alert.key: _announce(alert) for alert in firing}
+    if not announced:
+        return None, replace(state, announced={}, changes=0)
+    changed = any(before.get(key) != one for key, one in announced.items())
     if not changed and 0 <= now - state.last < policy.resend:
-        return None, replace(state, told=told)
+        return None, replace(state, announced=announced)
     entries = []
-    for key, known in sorted(told.items()):
-        item = _describe(key, "firing" if key in firing else "resolved", known, alerts.get(key), situation)
-        entries.append(replace(item, until=known.resolved, labels={**known.labels, "alertname": key.rule}))
-    event_id, opened = (min(getattr(known, name) for known in told.values()) for name in ("event_id", "since"))
-    severity, ends = worst(item.severity for item in entries), now + 4 * max(policy.resend, 60.0)
-    answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), "")
-    facts = (severity, event_id, now, _version(situation, entries), answers, tuple(entries), opened)
+    for key, one in sorted(announced.items()):
+        item = _describe(key, "firing" if one.resolved is None else "resolved", one, members.get(key), situation)
+        entries.append(replace(item, until=one.resolved, labels={**one.labels, "alertname": key.rule}))
+    event_id, opened = (min(getattr(one, name) for one in announced.values()) for name in ("event_id", "since"))
+    severity = worst(item.severity for item in entries)
+    facts = (_version(situation, entries), _moved(situation, entries, ""), tuple(entries), opened)
     kind: MessageKind = "state" if changed else "resend"
-    message = Message(kind, "", *facts, link=situation.link, ends=ends, several=situation.several)
-    return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
+    until = now + 4 * max(policy.resend, 60.0)
+    several = situation.several
+    message = Message(kind, "", severity, event_id, now, *facts, link=situation.link, ends=until, several=several)
+    return message, replace(state, announced=announced, last=now, event_id=event_id, changes=0)
 
 
-def _as_told(alert: Alert, harmful: bool = False) -> Told:
-    return Told(alert.event_id, alert.began, alert.severity, labels=dict(alert.labels), harmful=harmful)
+def _announce(alert: Alert, harmful: bool = False) -> Announced:
+    return Announced(alert.event_id, alert.began, alert.severity, labels=dict(alert.labels), harmful=harmful)
 
 
 def worst(severities: Iterable[str]) -> str:
@@ -367,11 +419,11 @@ class Collapse(NamedTuple):
     digest: Message
 
 
-def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -> Collapse | None:
+def collapse(backlog: Sequence[Item], delivered: frozenset[str], now: float) -> Collapse | None:
     """Collapse what piled up during an outage. Returns None if nothing did.
 
-    `told_before`: event ids that the receiver was told. An event that began and ended in the outage is in the digest
-    only: its end would be news of something whose beginning was never told.
+    `delivered`: event ids of which a message was delivered. An event that began and ended in the outage is only in the
+    digest: its end would be news of something whose beginning was never sent.
     """
     untried = [item for item in backlog if not item.attempts and item.message.kind not in APART]
     groups: dict[str, list[Item]] = {}
@@ -381,7 +433,7 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     if not piled or now - untried[0].created < OUTAGE:
         return None
     last = [items[-1] for items in groups.values()]
-    kept = [i for i in last if i.message.kind != "resolved" or i.message.event_id in told_before]
+    kept = [i for i in last if i.message.kind != "resolved" or i.message.event_id in delivered]
     kept.sort(key=lambda item: (SEVERITIES.index(item.message.severity), -item.created))
     keep = {item.id for item in kept[:LAST_STATES]}
     begun, newest = untried[0].created, untried[-1].message

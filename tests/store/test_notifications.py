@@ -11,7 +11,7 @@ import pytest
 
 from monitor.clock import iso
 from monitor.notify.message import Message, entry
-from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Told
+from monitor.notify.plan import Announced, Collapse, GroupState, Notification, Plan
 from monitor.store.records import notifications as store
 from monitor.store.windows.retention import drop_rows
 from tests.notify.world import World, Writer, firing, verdict
@@ -37,8 +37,8 @@ def queue(writer: Writer, *notes: Notification) -> None:
 
 def test_groups_come_back_as_they_were(writer: Writer) -> None:
     told = {
-        key('a"<b'): Told("e1", 1.5, "critical"),
-        key("y", role="prediction"): Told("e2", 2.0, "info", 3.0, {"team": "credit"}),
+        key('a"<b'): Announced("e1", 1.5, "critical"),
+        key("y", role="prediction"): Announced("e2", 2.0, "info", 3.0, {"team": "credit"}),
     }
     state = GroupState("x", "drift", 7, "e1", 1.5, 2.5, 3, told)
     writer.call(lambda connection: store.enqueue(connection, Plan((), (state,))))
@@ -194,9 +194,9 @@ def test_what_a_digest_told_counts_as_told(writer: Writer) -> None:
     collapsed = Collapse((1, 3), Message("digest", "", "warning", "e0", AT + 9))
     writer.call(lambda connection: store.collapse(connection, "x", collapsed, AT + 9))
     writer.call(lambda connection: store.settle(connection, 4, "sent", "ok", AT + 10))
-    assert store.told(writer.connection, "x") == {"e4"}
+    assert store.delivered_events(writer.connection, "x") == {"e4"}
     digest = store.head(writer.connection, "x")
     assert digest is not None
     assert digest.message.kind == "digest"
     writer.call(lambda connection: store.settle(connection, digest.id, "sent", "ok", AT + 11))
-    assert store.told(writer.connection, "x") == {"e0", "e1", "e4"}
+    assert store.delivered_events(writer.connection, "x") == {"e0", "e1", "e4"}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey, Span
 from monitor.notify.message import Message
-from monitor.notify.plan import Collapse, GroupState, Item, Notification, Outcome, Plan, Told
+from monitor.notify.plan import Announced, Collapse, GroupState, Item, Notification, Outcome, Plan
 from monitor.store.audit import seals
 from monitor.store.records.rows import Row, append, ends_of, fields_of, insert, read
 
@@ -28,12 +28,12 @@ _OUTCOMES = ("sent", "retried", "dead", "collapsed", "skipped")
 def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupState]:
     """What each receiver knows, by (receiver, group).
 
-    Messages are numbered on from those that there are, even if what the receiver was told has been deleted.
+    Messages are numbered on from those that there are, even if what was announced to the receiver has been deleted.
     """
     groups = {}
     for row in read(connection, "SELECT * FROM notification_groups"):
-        told = {AlertKey(*key): Told(*facts) for key, *facts in json.loads(row["told"])}
-        groups[row["receiver"], row["group"]] = GroupState(**{**row, "told": told})
+        announced = {AlertKey(*key): Announced(*facts) for key, *facts in json.loads(row.pop("told"))}
+        groups[row["receiver"], row["group"]] = GroupState(**row, announced=announced)
     for receiver, group, newest in connection.execute(
         'SELECT receiver, "group", max(sequence) FROM notifications GROUP BY receiver, "group"'
     ):
@@ -46,8 +46,9 @@ def enqueue(connection: sqlite3.Connection, due: Plan) -> None:
     """Queue the messages of a plan and store what the receivers then know."""
     rows = []
     for state in due.groups:
-        told = [[key, *astuple(value)] for key, value in sorted(state.told.items())]
-        rows.append({**fields_of(state), "told": _json(told)})
+        row = fields_of(state)
+        row["told"] = _json([[key, *astuple(one)] for key, one in sorted(row.pop("announced").items())])
+        rows.append(row)
     with seals.changing(connection, "notification_groups"):
         insert(connection, "notification_groups", rows, "INSERT OR REPLACE")
     for notification in due.notifications:
@@ -119,8 +120,8 @@ def _item(row: sqlite3.Row) -> Item:
     return Item(*facts, plain=bool(row["plain"]), doubt=doubt, next_try=row["next_try"])
 
 
-def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
-    """Event ids that a receiver has heard of: by a message that was delivered, or by the digest that replaced it."""
+def delivered_events(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
+    """Event ids that reached a receiver: by a message that was delivered, or by the digest that replaced it."""
     rows = connection.execute(
         "SELECT DISTINCT event_id FROM notifications WHERE receiver = ?1 AND (state = 'sent' OR"
         " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat') AND id <"
