@@ -181,9 +181,9 @@ class Trial:
 def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, certain: bool, source: str) -> Trial:
     """Find the form in which a model answers rows. Raises ModelError if there is none, or no single one.
 
-    A model that was fitted with a frame is asked with one; an array is used instead only if it gets the same answers.
-    `certain`: the rows hold values that the model was fitted with; if it answers none of them, it is refused. `source`:
-    where they come from. pandas takes 65 MB, and is loaded only if the model may see a difference.
+    The first form that it answers is compared with others that it might have been fitted with. `certain`: the rows hold
+    values that the model was fitted with; if it answers none of them, it is refused. `source`: where they come from.
+    pandas takes 65 MB, and is loaded only if the model may see a difference.
     """
     path, estimator = loaded.path, loaded.estimator
     is_onnx = isinstance(estimator, OnnxModel)
@@ -195,47 +195,65 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
     fitted_with_frame = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
     if fitted_with_frame and not pandas and not plain:
         raise ModelError(f"{path}: the model was fitted with a frame of pandas, and needs one: pip install pandas")
-    makers = _frames(features) if pandas else []
     frame_is_array = plain and facts.takes_frames_as_arrays(estimator)
-    if frame_is_array or not (pandas and fitted_with_frame):
-        single_text = len(features) == 1 and not features[0].numeric
-        makers = [*([Texts] if single_text else []), Array, *makers]
-    best = _first_that_answers(path, estimator, makers, readings, rows)
+    arrays = frame_is_array or not (pandas and fitted_with_frame)
+    best = _first_that_answers(path, estimator, _makers(features, arrays, pandas), readings, rows)
     if not best.answered:
         if certain:
             raise ModelError(
                 f"{path}: the model answers no row of values from {source}: "
                 f"{type(best.error).__name__}: {first_line(best.error)[:300]}"
             )
-        return best
-    if isinstance(best.form, Frame):
-        # Whole numbers are whole in a frame too, for a model that writes them as texts: 5 is not 5.0 there.
-        whole = _try_form(estimator, Frame([_as_whole(one, features) for one in best.form.inputs]), rows)
-        if whole.answered >= best.answered and _first_difference(estimator, best, whole, rows) is not None:
-            return whole
-    if frame_is_array and isinstance(best.form, Array):
-        return best
-    if fitted_with_frame and plain and pandas:
-        array = _try_form(estimator, Array(best.form.inputs), rows)
-        return array if array.answered == len(rows) and best.differs(array) is None else best
-    if isinstance(best.form, Array) and pandas:
-        at = _first_difference(estimator, best, _try_form(estimator, Frame(best.form.inputs), rows), rows)
-        if at is not None:
-            raise ModelError(
-                f"{path}: the model answers an array and a frame of {list(rows[at])} differently, and does not say "
-                "which it was fitted with; if it was a frame, set its feature_names_in_ to the names of the columns"
-            )
+    elif isinstance(best.form, Frame):
+        best = _better_than_frame(estimator, best, features, rows, try_array=fitted_with_frame and plain)
+    elif isinstance(best.form, Array) and pandas and not frame_is_array:
+        _compare_with_frame(path, estimator, best, rows)
     return best
 
 
-def _frames(features: Sequence[Column]) -> list[Makes]:
-    """Frames, the likeliest first: as they are, with texts as categories or dates, and with numbers as whole ones."""
-    return [
-        Frame,
-        lambda inputs: Frame(inputs, as_category=True),
-        lambda inputs: Frame(inputs, as_dates=True),
-        lambda inputs: Frame([_as_whole(one, features) for one in inputs]),
-    ]
+def _makers(features: Sequence[Column], arrays: bool, frames: bool) -> list[Makes]:
+    """What makes the forms to try, the likeliest first. `arrays`, `frames`: which of them may be right."""
+    makers: list[Makes] = []
+    if arrays:
+        single_text = len(features) == 1 and not features[0].numeric
+        makers += [Texts, Array] if single_text else [Array]
+    if frames:
+        makers += [
+            Frame,
+            lambda inputs: Frame(inputs, as_category=True),
+            lambda inputs: Frame(inputs, as_dates=True),
+            lambda inputs: _frame_of_whole(inputs, features),
+        ]
+    return makers
+
+
+def _frame_of_whole(inputs: Sequence[Input], features: Sequence[Column]) -> Frame:
+    """A frame in which whole numbers are whole: 5 is not 5.0 to a model that writes numbers as texts."""
+    return Frame([_as_whole(one, features) for one in inputs])
+
+
+def _better_than_frame(
+    estimator: Any, frame: Trial, features: Sequence[Column], rows: Rows, *, try_array: bool
+) -> Trial:
+    """A frame of whole numbers if a model answers those differently; an array, which is faster, if it answers the same.
+
+    Otherwise the frame. `try_array`: all its values are plain numbers.
+    """
+    whole = _try_form(estimator, _frame_of_whole(frame.form.inputs, features), rows)
+    if whole.answered >= frame.answered and _first_difference(estimator, frame, whole, rows) is not None:
+        return whole
+    array = _try_form(estimator, Array(frame.form.inputs), rows) if try_array else None
+    return array if array and array.answered == len(rows) and frame.differs(array) is None else frame
+
+
+def _compare_with_frame(path: Path, estimator: Any, array: Trial, rows: Rows) -> None:
+    """Raise ModelError if a model, which does not say what it was fitted with, answers a frame differently."""
+    at = _first_difference(estimator, array, _try_form(estimator, Frame(array.form.inputs), rows), rows)
+    if at is not None:
+        raise ModelError(
+            f"{path}: the model answers an array and a frame of {list(rows[at])} differently, and does not say "
+            "which it was fitted with; if it was a frame, set its feature_names_in_ to the names of the columns"
+        )
 
 
 def _first_that_answers(
