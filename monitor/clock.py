@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+#: Seconds of each.
+MINUTE, HOUR, DAY, WEEK = 60, 3600, 86_400, 604_800
+
 #: 2200-01-01, seconds since 1970 UTC: no moment is later; what seems to be is milliseconds taken for seconds.
 FAR = 7_258_118_400
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from monitor.clock import iso
+from monitor.clock import HOUR, iso
 from monitor.columns.column import Column, Floats
 from monitor.config.settings import DriftConfig, duration_text
 from monitor.drift.result import Span
-from monitor.judging.usual import HOUR, PROPOSED, Hours
+from monitor.judging.hours import Hours
+from monitor.judging.usual import PROPOSED
 from monitor.normal.cells import Cells
 from monitor.normal.expected import WEEK
 from monitor.normal.usual import DAY, WEEKS_A_MONTH, Replayed, Watch, horizon, judge_together, propose_lengths

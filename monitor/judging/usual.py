@@ -1,4 +1,4 @@
-"""What is usual for the columns of one series, live: hours are read from the store, days learnt, windows judged.
+"""Judge the columns of one series by what is usual, live: by hours from the store and what was learnt of them.
 
 Windows end at whole hours, so that each is judged once and can be worked out again from the hours that the store keeps.
 `Usual.judge` runs on the writer's thread in the transaction of an evaluation; if that is rolled back, make a new one.
@@ -9,29 +9,29 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from monitor.clock import from_iso, utc_offset
+from monitor.clock import HOUR
 from monitor.columns.batch import Batch
-from monitor.columns.column import Counts, Floats
+from monitor.columns.column import Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
 from monitor.drift.evaluate import LazyExplanation, Question, Sample, Terms, verdicts
 from monitor.drift.result import PARTIAL, DriftResult, Span, size_of
+from monitor.judging.hours import Hours
+from monitor.judging.learnt import Learnt
 from monitor.normal.cells import Cells
-from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
+from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Windows
 from monitor.normal.frozen import FEWEST_HOURS, Repeated, repeated
 from monitor.normal.usual import (
     DAY,
     FEWEST_WEEKS,
     WEEKS,
     Distances,
-    Learned,
     Watch,
     horizon,
     judge_together,
@@ -41,18 +41,11 @@ from monitor.normal.usual import (
 )
 from monitor.rules.rule import USUAL, Rule
 from monitor.series import Series
-from monitor.store.records import usual as usual_store
-from monitor.store.records.references import Standing, current, history, load_accepted, standing_at
+from monitor.store.records.references import current, history, standing_at
 from monitor.store.records.usual import LEARNING, WINDOWS
-from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 from monitor.store.windows.rows import read_meta, write_meta
 from monitor.words import counted, date_time, percent
 
-HOUR = 3600
-#: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
-KEPT = 2 * LEARNT + WEEK + DAY
-#: Most counts that are kept in memory: 160 MB. A wider model keeps fewer hours.
-MOST_COUNTS = 20_000_000
 #: Days of traffic from which windows are proposed, and after which the limits are a column's own.
 PROPOSED, ARMED = 7, 28
 #: Days of one column's history that one evaluation replays at most, which takes about a second: the writer waits.
@@ -75,142 +68,33 @@ class Judged:
     fresh: bool = True
 
 
-class Hours:
-    """Prefix sums of the counts and sums of consecutive hours of a series. `first`: the first hour since 1970.
-
-    `kept`: hours that are kept in memory. The arrays have room for more, so that a new hour copies none of the others.
-    """
-
-    def __init__(self, series: Series, drift: DriftConfig, kept: int | None = None) -> None:
-        self._series, self._zone, self._quiet = series, ZoneInfo(drift.timezone), drift.quiet
-        self.kept = kept or max(min(KEPT, MOST_COUNTS // series.schema.size), 2 * WEEK)
-        #: The highest id of a window when it read last.
-        self._seen = 0
-        self._clear(0)
-
-    def _clear(self, first: int) -> None:
-        self.first = self.end = first
-        self._counts: Counts = np.zeros((1, self._series.schema.size), dtype=np.int64)
-        self._sums: Floats = np.zeros((1, len(self._series.schema.columns)))
-        self._rows, self._known, self._shift = (np.zeros(1, dtype=np.int64) for _ in range(3))
-
-    def _reserve(self, rows: int) -> None:
-        """Have room for so many rows, and for more; a short history takes little memory, however many models."""
-        if rows > len(self._rows):
-            room = max(min(2 * rows, self.kept + WEEK + DAY + 1), rows)
-            for name in ("_counts", "_sums", "_rows", "_known", "_shift"):
-                old = getattr(self, name)
-                new = np.zeros((room, *old.shape[1:]), old.dtype)
-                new[: len(old)] = old
-                setattr(self, name, new)
-
-    def read(self, connection: sqlite3.Connection, end: int) -> None:
-        """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known."""
-        if not 0 <= end - self.end <= WEEK:
-            self._clear(end - self.kept)
-        self._add_late(connection)
-        if end > self.end:
-            self._append(connection, end)
-
-    def _add_late(self, connection: sqlite3.Connection) -> None:
-        """Add rows that came after their hours had been read, but for those of quiet days."""
-        for tile in late_windows(connection, self._series.id, self._seen, self.first * HOUR, self.end * HOUR):
-            if not any(begin <= tile.start // HOUR * HOUR < until for begin, until in self._quiet):
-                batch = sum_tiles(connection, self._series, [tile])
-                after = slice(tile.start // HOUR - self.first + 1, self.end - self.first + 1)
-                self._counts[after] += batch.counts
-                self._sums[after] += np.nan_to_num(batch.sums)
-                self._rows[after] += batch.n
-        self._seen = newest_window(connection)
-
-    def _append(self, connection: sqlite3.Connection, end: int) -> None:
-        """Read the hours up to `end` that have not been read, and forget the oldest if more than `kept` are known."""
-        found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
-        if self.first == self.end:  # hours before the first row say nothing
-            self.first = self.end = max(self.end, int(found.starts[0]) // HOUR) if len(found.starts) else end
-            self._shift[0] = utc_offset(self.first, self._zone)
-        self._reserve(end - self.first + 1)
-        stamps = np.arange(self.end, end) * HOUR
-        loud = np.ones(len(stamps), dtype=np.bool_)
-        for begin, until in self._quiet:
-            loud &= (stamps < begin) | (stamps >= until)
-        hour_of = found.starts // HOUR - self.end
-        usable = loud[hour_of]
-        last, new = self.end - self.first, slice(self.end - self.first + 1, end - self.first + 1)
-        windows = (self._counts, found.counts), (self._sums, np.nan_to_num(found.sums)), (self._rows, found.n)
-        for prefix_sums, values in windows:
-            np.add.at(prefix_sums[new], hour_of[usable], values[usable])
-            prefix_sums[new] = prefix_sums[last] + np.cumsum(prefix_sums[new], axis=0)
-        self._known[new] = self._known[last] + np.cumsum(loud)
-        self._shift[new] = [utc_offset(hour, self._zone) for hour in range(self.end + 1, end + 1)]
-        self.end = end
-        if (over := end - self.first - self.kept) >= DAY:
-            self.first += over
-            for array in (self._counts, self._sums, self._rows, self._known, self._shift):
-                array[: self.kept + 1] = array[over : over + self.kept + 1]
-                array[self.kept + 1 :] = 0
-
-    def grid(self, since: int = 0) -> Grid:
-        """Counts of all columns, as `monitor.normal` takes them. `since`: hours before it are forgotten."""
-        skip = min(max(since - self.first, 0), self.end - self.first)
-        kept = slice(skip, self.end - self.first + 1)
-        return Grid(self._counts[kept], self._shift[kept], self._known[kept], self._rows[kept], self.first + skip)
-
-    def between(self, start: int, end: int) -> Batch:
-        """Sum of the hours of [start, end)."""
-        a, b = (min(max(hour, self.first), self.end) - self.first for hour in (start, end))
-        rows = int(self._rows[b] - self._rows[a])
-        return Batch(rows, self._counts[b] - self._counts[a], self._sums[b] - self._sums[a])
-
-    def of_column(self, position: int, start: int, end: int) -> tuple[Counts, Floats]:
-        """Counts by bin of the values of a column in each hour of [start, end), and their sums."""
-        offset, bins = self._series.schema.offsets[position], self._series.schema.columns[position].value_bins
-        hours = slice(max(start - self.first, 0), min(end, self.end) - self.first + 1)
-        counts: Counts = np.diff(self._counts[hours, offset : offset + bins], axis=0)
-        return counts, np.diff(self._sums[hours, position])
-
-    @property
-    def hourly(self) -> Ints:
-        """Rows of each hour."""
-        out: Ints = np.diff(self._rows[: self.end - self.first + 1])
-        return out
-
-
 class Usual:
     """Judges the windows of one series by what is usual."""
 
     def __init__(self, series: Series, drift: DriftConfig, covers: Mapping[str, tuple[int, ...]]) -> None:
         self._series, self._drift, self._covers = series, drift, covers
-        self._layout = series.layout
         self.hours = Hours(series, drift)
-        self._cells: dict[tuple[int, ...], Cells] = {}
-        self._watches: dict[tuple[int, int], Watch] = {}
-        self._judged: dict[tuple[str, int], Judged] = {}
-        #: Up to which hour the history of a column was replayed, by position and length.
-        self._replayed: dict[tuple[int, int], int] = {}
-        self._standing: Standing = {}
-        self._since: dict[int, int] = {}
-        self._saved: dict[tuple[int, int], int] = {}
+        self._learnt = Learnt(series)
+        self.lengths: tuple[int, ...] = drift.windows
+        self._latest: dict[tuple[str, int], Judged] = {}
         self._restored = False
         self._stored_state: str | None = None
-        self.lengths: tuple[int, ...] = drift.windows
 
     def judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> list[Judged]:
         """Judge the latest windows of a rule, of each length, that end at or before `end`; none while it learns."""
         hour = math.floor(end / HOUR)
         self._restore(connection)
         self.hours.read(connection, hour)
-        self._take_up_accepted(connection)
+        self._learnt.take_up_accepted(connection, current(connection, self._series))
         out, days = [], float(REPLAYED)
         for length in self._lengths(rule):
             last = hour // step_of(length) * step_of(length)
-            judged = self._judged.get((rule.name, length))
-            fresh = judged is None or judged.window.end != last * HOUR
+            judged = self._latest.get((rule.name, length))
             days = self._replay(rule, length, last, days)
-            if fresh:
+            if judged is None or judged.window.end != last * HOUR:
                 judged = self._judge(rule, length, last)
             if judged is not None:
-                self._judged[rule.name, length] = replace(judged, fresh=False)
+                self._latest[rule.name, length] = replace(judged, fresh=False)
                 out.append(judged)
         return out
 
@@ -229,68 +113,27 @@ class Usual:
 
     def rejudge(self, connection: sqlite3.Connection, rule: Rule, length: int, hour: int, at: float) -> Judged | None:
         """Judge a window of the past as it was then: by what had been learnt by that day, and accepted by `at`."""
-        self._watches.clear()
-        self._replayed.clear()
-        day = hour // DAY * DAY
-        self._load(connection, day * HOUR)
-        for watch in self._watches.values():
-            watch.day = day if watch.learned else 0
+        self._learnt.load_past(connection, hour // DAY * DAY)
         self.hours.read(connection, max(hour, self.hours.end) if hour + WEEK > self.hours.end else hour)
-        self._compare_with(connection, standing_at(history(connection, self._series), at))
+        self._learnt.compare_with(connection, standing_at(history(connection, self._series), at))
         self._replay(rule, length, hour, math.inf)
         return self._judge(rule, length, hour)
 
     def state(self) -> str:
         """How far learning is, in words; empty once every limit is a column's own."""
         days = (self.hours.end - self.hours.first) // DAY
-        weeks = min((len(watch.maxima) for watch in self._watches.values()), default=0)
-        if days >= ARMED and weeks > FEWEST_WEEKS:
+        if days >= ARMED and self._learnt.weeks > FEWEST_WEEKS:
             return ""
         return f"learning what is usual, day {min(days + 1, ARMED)} of {ARMED}"
 
     def _restore(self, connection: sqlite3.Connection) -> None:
-        if self._restored:
-            return
-        self._restored = True
-        self.lengths = self._drift.windows or tuple(json.loads(read_meta(connection, WINDOWS, "[]")))
-        self._load(connection)
-        self._saved = {key: watch.day for key, watch in self._watches.items() if watch.learned}
-
-    def _load(self, connection: sqlite3.Connection, upto: float | None = None) -> None:
-        for row in usual_store.load_learned(connection, self._series.id, upto):
-            watch = self._watch(row.position, row.hours)
-            watch.learned, watch.day = Learned(row.predictor, row.scatter), int(row.day) // HOUR
-        for week in usual_store.load_weeks(connection, self._series.id):
-            self._watch(week.position, week.hours).maxima[week.week] = week.worst
-
-    def _take_up_accepted(self, connection: sqlite3.Connection) -> None:
-        """Forget what came before a period that was accepted meanwhile; the largest distances of the weeks stay."""
-        standing = current(connection, self._series)
-        if standing != self._standing:
-            for (position, _), watch in self._watches.items():
-                if standing.get(position) != self._standing.get(position):
-                    watch.day = 0  # learns anew
-            self._compare_with(connection, standing)
-
-    def _compare_with(self, connection: sqlite3.Connection, standing: Standing) -> None:
-        """Learn from an accepted period on, for each column that has one."""
-        starts = {position: load_accepted(connection, row).start for position, row in standing.items()}
-        self._standing, self._since = standing, {at: int(from_iso(text)) // HOUR for at, text in starts.items()}
-
-    def _cells_of(self, *positions: int) -> Cells:
-        if positions not in self._cells:
-            schema = self._series.schema
-            columns = [schema.columns[position] for position in positions]
-            self._cells[positions] = Cells(columns, schema.offsets[list(positions)].tolist())
-        return self._cells[positions]
-
-    def _watch(self, position: int, length: int) -> Watch:
-        if (position, length) not in self._watches:
-            self._watches[position, length] = Watch(self._cells_of(position), length)
-        return self._watches[position, length]
+        if not self._restored:
+            self._restored = True
+            self.lengths = self._drift.windows or tuple(json.loads(read_meta(connection, WINDOWS, "[]")))
+            self._learnt.load(connection)
 
     def _weeks(self, rule: Rule) -> float:
-        limits = sum(self._cells_of(position).limits for position in self._covers[rule.name])
+        limits = sum(self._learnt.cells(position).limits for position in self._covers[rule.name])
         return horizon(limits * len(self._lengths(rule)), rule.alerts)
 
     def _replay(self, rule: Rule, length: int, hour: int, days: float) -> float:
@@ -300,66 +143,71 @@ class Usual:
         long history of many columns takes several evaluations, and a column is not judged before its turn.
         """
         for position in self._covers[rule.name]:
-            if self._has_past(position, length, hour):
+            if self._learnt.has_past(position, length, hour):
                 continue
-            grid = self.hours.grid(self._since.get(position, 0))
-            end = min(max(hour - grid.first, 0), grid.hours)
             if days <= 0:
                 break
-            days -= end / DAY
-            self._replayed[position, length] = hour
-            self._watch(position, length).run(grid, 0, end, self._weeks(rule))
+            grid = self.hours.grid(self._learnt.since.get(position, 0))
+            days -= self._learnt.replay(position, length, hour, grid, self._weeks(rule)) / DAY
         return days
 
     def _judge(self, rule: Rule, length: int, hour: int) -> Judged | None:
-        span, deviations = Span((hour - length) * HOUR, hour * HOUR), self._series.reference.deviations
+        """Judge one window. Each result names what its column is compared with: the last weeks, or their same hours."""
         test, level = self.hours.between(hour - length, hour), self.hours.between(hour - length - LEARNT, hour - length)
         same = self._same_hours(hour, length)
+        series, deviations, schema = self._series, self._series.reference.deviations, self._series.schema
+        window, statistic = Span((hour - length) * HOUR, hour * HOUR), f"usual {duration_text(length * HOUR)}"
         pasts = [Sample(past.counts, past.sums, deviations) for past in (level, same)]
-        explanations = [LazyExplanation(self._layout, past, Sample(test.counts, test.sums)) for past in pasts]
-        by_since: dict[int, list[int]] = {}  # an accepted period may begin later than the history of other columns
-        for position in self._covers[rule.name]:
-            by_since.setdefault(self._since.get(position, 0), []).append(position)
-        weeks, results, shown = self._weeks(rule), dict[int, DriftResult](), level + self.hours.between(0, 0)
-        for since, positions in by_since.items():
-            grid = self.hours.grid(since)
-            end = hour - grid.first
-            ready = [one for one in sorted(positions) if 0 <= end <= grid.hours and self._has_past(one, length, hour)]
-            watches = {one: watch for one in ready if (watch := self._watch(one, length)).learn(grid, end)}
-            if not watches:
-                continue
-            cells = self._cells_of(*watches)
-            windows, distances = judge_together(list(watches.values()), cells, grid, end)
-            for k, (position, watch) in enumerate(watches.items()):
-                seasonal = watch.learned is not None and watch.learned.predictor > 0
-                seasonal |= not windows.judged[0, k]
-                column = self._series.schema.columns[position]
-                if by_hour := seasonal and same.n > 0:
-                    low, high = self._series.schema.offsets[position : position + 2]
-                    shown.counts[low:high], shown.sums[position] = same.counts[low:high], same.sums[position]
-                result = DriftResult(
-                    rule.name,
-                    column.name,
-                    column.role,
-                    column.kind,
-                    f"usual {duration_text(length * HOUR)}",
-                    "ok",
-                    span,
-                    "usual at this hour" if seasonal else "usual level",
-                    self._series.version,
-                    m=(level, same)[by_hour].n,
-                    explanation=explanations[by_hour],
-                    model=self._series.model,
-                    series=self._series.subject.series,
-                )
-                verdict = verdict_of(watch, k, cells, windows, distances, watch.limits(weeks, hour), hour)
-                if verdict["state"] != "no traffic" and (frozen := self._frozen(position, since, hour)):
-                    verdict |= frozen_verdict(frozen)
-                results[position] = result._replace(**verdict)
+        explanations = [LazyExplanation(series.layout, past, Sample(test.counts, test.sums)) for past in pasts]
+        shown, results = level + self.hours.between(0, 0), dict[int, DriftResult]()
+        for position, seasonal, verdict in self._verdicts(rule, length, hour):
+            if by_hour := seasonal and same.n > 0:
+                low, high = schema.offsets[position : position + 2]
+                shown.counts[low:high], shown.sums[position] = same.counts[low:high], same.sums[position]
+            column = schema.columns[position]
+            result = DriftResult(
+                rule.name,
+                column.name,
+                column.role,
+                column.kind,
+                statistic,
+                "ok",
+                window,
+                "usual at this hour" if seasonal else "usual level",
+                series.version,
+                m=(level, same)[by_hour].n,
+                explanation=explanations[by_hour],
+                model=series.model,
+                series=series.subject.series,
+            )
+            results[position] = result._replace(**verdict)
         if not results:
             return None
         in_order = tuple(results[position] for position in self._covers[rule.name] if position in results)
-        return Judged(rule, span, test, Sample(shown.counts, shown.sums, deviations), in_order)
+        return Judged(rule, window, test, Sample(shown.counts, shown.sums, deviations), in_order)
+
+    def _verdicts(self, rule: Rule, length: int, hour: int) -> Iterator[tuple[int, bool, dict[str, Any]]]:
+        """Each column that is ready, whether it is compared with the same hours of past weeks, and its verdict."""
+        by_since: dict[int, list[int]] = {}  # an accepted period may begin later than the history of other columns
+        for position in self._covers[rule.name]:
+            by_since.setdefault(self._learnt.since.get(position, 0), []).append(position)
+        weeks = self._weeks(rule)
+        for since, positions in by_since.items():
+            grid = self.hours.grid(since)
+            end = hour - grid.first
+            past = [one for one in sorted(positions) if self._learnt.has_past(one, length, hour)]
+            ready = {one: self._learnt.watch(one, length) for one in past if 0 <= end <= grid.hours}
+            watches = {one: watch for one, watch in ready.items() if watch.learn(grid, end)}
+            if not watches:
+                continue
+            cells = self._learnt.cells(*watches)
+            windows, distances = judge_together(list(watches.values()), cells, grid, end)
+            for k, (position, watch) in enumerate(watches.items()):
+                seasonal = not windows.judged[0, k] or (watch.learned is not None and watch.learned.predictor > 0)
+                verdict = verdict_of(watch, k, cells, windows, distances, watch.limits(weeks, hour), hour)
+                if verdict["state"] != "no traffic" and (frozen := self._frozen(position, since, hour)):
+                    verdict |= frozen_verdict(frozen)
+                yield position, seasonal, verdict
 
     def _frozen(self, position: int, since: int, hour: int) -> Repeated | None:
         """How long a column has repeated one value before an hour, if that is not usual; None while it learns."""
@@ -373,11 +221,6 @@ class Usual:
                 return None
         return found if found.frozen else None
 
-    def _has_past(self, position: int, length: int, hour: int) -> bool:
-        """Whether the history of a column has been replayed, or was by an earlier process."""
-        watch = self._watch(position, length)
-        return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
-
     def _same_hours(self, hour: int, length: int) -> Batch:
         """Sum of the same hours of the weeks before a window, but for hours in which it has no rows."""
         grid, total, begin = self.hours.grid(), self.hours.between(0, 0), hour - length
@@ -389,17 +232,8 @@ class Usual:
         return total
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Store what was learnt and the weeks that grew, in the caller's transaction."""
-        learned, weeks = [], []
-        for key, watch in self._watches.items():
-            if watch.learned is not None and watch.day > self._saved.get(key, -1):
-                self._saved[key] = watch.day
-                day = float(watch.day * HOUR)
-                learned.append(usual_store.LearnedRow(*key, day, watch.learned.predictor, watch.learned.scatter))
-            weeks += [usual_store.WeekRow(*key, week, watch.maxima[week]) for week in sorted(watch.grown)]
-            watch.grown.clear()
-        if learned or weeks:
-            usual_store.save(connection, self._series.id, learned, weeks)
+        """Store what was learnt, and how far that is, in the caller's transaction."""
+        self._learnt.save(connection)
         if (state := self.state()) != self._stored_state:
             write_meta(connection, LEARNING, state)
             write_meta(connection, WINDOWS, json.dumps(self.lengths))

@@ -1,0 +1,107 @@
+"""What has been learnt of the columns of one series: by position and window length, in memory and in the store."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from monitor.clock import HOUR, from_iso
+from monitor.normal.cells import Cells
+from monitor.normal.expected import Grid
+from monitor.normal.usual import Learned, Watch
+from monitor.series import Series
+from monitor.store.records import usual as usual_store
+from monitor.store.records.references import Standing, load_accepted
+
+
+class Learnt:
+    """A `Watch` for each column and window length, and from when on each column is learnt.
+
+    `since`: by position, the hour since 1970 at which a period begins that was accepted as the column's new normal.
+    """
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self.since: dict[int, int] = {}
+        self._standing: Standing = {}
+        self._cells: dict[tuple[int, ...], Cells] = {}
+        self._watches: dict[tuple[int, int], Watch] = {}
+        #: Up to which hour the history was replayed, and the day whose learning is stored.
+        self._replayed: dict[tuple[int, int], int] = {}
+        self._stored: dict[tuple[int, int], int] = {}
+
+    def cells(self, *positions: int) -> Cells:
+        """The cells of some columns together."""
+        if positions not in self._cells:
+            schema = self._series.schema
+            columns = [schema.columns[position] for position in positions]
+            self._cells[positions] = Cells(columns, schema.offsets[list(positions)].tolist())
+        return self._cells[positions]
+
+    def watch(self, position: int, length: int) -> Watch:
+        """What is known of one column at one window length."""
+        if (position, length) not in self._watches:
+            self._watches[position, length] = Watch(self.cells(position), length)
+        return self._watches[position, length]
+
+    @property
+    def weeks(self) -> int:
+        """Weeks whose largest distances are known of every column that is watched."""
+        return min((len(watch.maxima) for watch in self._watches.values()), default=0)
+
+    def has_past(self, position: int, length: int, hour: int) -> bool:
+        """Whether the history of a column has been replayed, or was by an earlier process."""
+        watch = self.watch(position, length)
+        return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
+
+    def replay(self, position: int, length: int, hour: int, grid: Grid, weeks: float) -> int:
+        """Judge the windows of a column that end before an hour; return how many hours the history has."""
+        end = min(max(hour - grid.first, 0), grid.hours)
+        self._replayed[position, length] = hour
+        self.watch(position, length).run(grid, 0, end, weeks)
+        return end
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Take up what earlier processes have learnt."""
+        self._load(connection, None)
+        self._stored = {key: watch.day for key, watch in self._watches.items() if watch.learned}
+
+    def load_past(self, connection: sqlite3.Connection, day: int) -> None:
+        """Know only what had been learnt by a day of the past, in hours since 1970."""
+        self._watches.clear()
+        self._replayed.clear()
+        self._load(connection, float(day * HOUR))
+        for watch in self._watches.values():
+            watch.day = day if watch.learned else 0
+
+    def _load(self, connection: sqlite3.Connection, upto: float | None) -> None:
+        for row in usual_store.load_learned(connection, self._series.id, upto):
+            watch = self.watch(row.position, row.hours)
+            watch.learned, watch.day = Learned(row.predictor, row.scatter), int(row.day) // HOUR
+        for week in usual_store.load_weeks(connection, self._series.id):
+            self.watch(week.position, week.hours).maxima[week.week] = week.worst
+
+    def take_up_accepted(self, connection: sqlite3.Connection, standing: Standing) -> None:
+        """Forget what came before a period that was accepted meanwhile; the largest distances of the weeks stay."""
+        if standing != self._standing:
+            for (position, _), watch in self._watches.items():
+                if standing.get(position) != self._standing.get(position):
+                    watch.day = 0  # learns anew
+            self.compare_with(connection, standing)
+
+    def compare_with(self, connection: sqlite3.Connection, standing: Standing) -> None:
+        """Learn from an accepted period on, for each column that has one."""
+        starts = {position: load_accepted(connection, row).start for position, row in standing.items()}
+        self._standing, self.since = standing, {at: int(from_iso(text)) // HOUR for at, text in starts.items()}
+
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Store what was learnt and the weeks that grew, in the caller's transaction."""
+        learned, weeks = [], []
+        for key, watch in self._watches.items():
+            if watch.learned is not None and watch.day > self._stored.get(key, -1):
+                self._stored[key] = watch.day
+                day = float(watch.day * HOUR)
+                learned.append(usual_store.LearnedRow(*key, day, watch.learned.predictor, watch.learned.scatter))
+            weeks += [usual_store.WeekRow(*key, week, watch.maxima[week]) for week in sorted(watch.grown)]
+            watch.grown.clear()
+        if learned or weeks:
+            usual_store.save(connection, self._series.id, learned, weeks)
