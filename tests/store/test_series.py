@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from monitor.store.records.alerts import load_alerts, save_alerts
 from monitor.store.windows.ledger import Windows, load_totals
 from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import register_series
-from tests.store.world import MIDNIGHT, SCHEMA, Monitored, batch, memory
+from tests.store.world import MIDNIGHT, SCHEMA, Monitored, batch, memory, small_model
 
 EXTRA = (Column("error", "prediction", "numeric", edges=(0.5, 1.0)),)
 
@@ -51,6 +52,18 @@ def test_two_series_of_a_model_have_counts_columns_and_n_of_their_own(monitored:
         assert not verify(connection).problems
         connection.execute("UPDATE sealed_counts SET counts = '[9]' WHERE id = (SELECT min(id) FROM sealed_counts)")
         assert verify(connection).problems
+
+
+def test_the_reference_that_was_entered_first_counts_and_is_not_read_again_if_it_is_the_one_given() -> None:
+    connection = memory()
+    known = small_model(connection).reference
+    other = replace(known, info=replace(known.info, rows=known.info.rows + 1))  # of the same bins and counts
+    same, series = (
+        register_series(connection, Subject(version="v1"), one, "2023-11-16T00:00:00Z") for one in (known, other)
+    )
+    assert same.reference is known
+    assert series.reference.info == known.info
+    assert same.id == series.id
 
 
 def test_alerts_of_two_models_are_kept_apart() -> None:

@@ -36,8 +36,9 @@ def register_series(
     """
     if (columns := len(reference.schema.columns)) > SLOTS:
         raise StoreError(f"the store has room for {SLOTS:,} columns, and this model has {columns:,}")
-    identity, found = reference.identity, find_series(connection, subject, reference.identity)
-    if found is None:
+    identity = reference.identity
+    series_id = _id_of(connection, subject, identity)
+    if series_id is None:
         cursor = connection.execute(
             "INSERT INTO series (model, version, name, model_sha256, reference_sha256, reference, first_served) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -57,19 +58,22 @@ def register_series(
             "INSERT INTO totals (column_id, counts, sum) SELECT id, '[0]', NULL FROM columns WHERE series_id = ?",
             (series_id,),
         )
-    else:
-        series_id = found.id
     for key in map(served_key, (None, subject.model) if served else ()):
         write_meta(connection, key, str(series_id))
-    return load_series(connection, int(series_id or 0))
+    return load_series(connection, int(series_id or 0), reference)
 
 
 def find_series(connection: sqlite3.Connection, subject: Subject, reference: str) -> Series | None:
     """The series of a model version with a reference, by its SHA-256; None if it was never served."""
+    series_id = _id_of(connection, subject, reference)
+    return None if series_id is None else load_series(connection, series_id)
+
+
+def _id_of(connection: sqlite3.Connection, subject: Subject, reference: str) -> int | None:
     row = connection.execute(
         "SELECT id FROM series WHERE (model, version, name, reference_sha256) = (?, ?, ?, ?)", (*subject, reference)
     ).fetchone()
-    return None if row is None else load_series(connection, row["id"])
+    return None if row is None else int(row["id"])
 
 
 def find_version(
@@ -134,16 +138,20 @@ def load_served(connection: sqlite3.Connection, model: str | None = None) -> Ser
     return None if row is None else load_series(connection, int(row["value"]))
 
 
-def load_series(connection: sqlite3.Connection, series_id: int) -> Series:
-    """Read a model back. Raises KeyError for an unknown id."""
+def load_series(connection: sqlite3.Connection, series_id: int, known: Reference | None = None) -> Series:
+    """Read a series back. `known`: a reference that need not be read again if it is this one's.
+
+    Raises KeyError for an unknown id.
+    """
     sql = "SELECT model, version, name, reference, first_served FROM series WHERE id = ?"
     row = connection.execute(sql, (series_id,)).fetchone()
     if row is None:
         raise KeyError(series_id)
-    *subject, reference, first_served = row
+    *subject, text, first_served = row
+    reference = known if known is not None and known.to_text() == text else Reference.from_text(text)
     ids = connection.execute("SELECT id FROM columns WHERE series_id = ? ORDER BY position", (series_id,))
     columns = tuple(row[0] for row in ids.fetchall())
-    return Series(series_id, Subject(*subject), Reference.from_text(reference), columns, first_served)
+    return Series(series_id, Subject(*subject), reference, columns, first_served)
 
 
 def series_of_schema(connection: sqlite3.Connection, fingerprint: str, model: str = "") -> Series | None:
