@@ -68,12 +68,13 @@ class Answers:
                 os.umask(before)
             self._server.server_activate()
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="telltale-answers", args=[0.1], daemon=True
+            target=self._server.serve_forever, name="telltale-answers", args=[None], daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
         """Close, while the folder is still held, and leave no socket in it: a folder with one cannot be copied."""
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
