@@ -7,6 +7,7 @@ another module with a function `main` that takes arguments.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -106,11 +107,17 @@ def _made() -> _Parent:
 
 
 def _serve(asked: socket.socket) -> None:
+    import apscheduler.triggers.date  # noqa: F401
+    import prometheus_client.parser  # noqa: F401
     import sklearn.linear_model  # noqa: F401
 
     import monitor.failpoint
     import server.run  # noqa: F401
+    from monitor.report.render import environment
 
+    environment()
+    gc.collect()
+    gc.freeze()  # a server collects once before it serves: there is nothing left to look at but what it has made itself
     while True:
         data, handles, _, _ = socket.recv_fds(asked, 1 << 20, 1)
         if not data:
