@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -29,6 +29,9 @@ from requests.adapters import HTTPAdapter
 
 from monitor.errors import ConfigError
 from monitor.notify.secret import Secret, redact
+
+if TYPE_CHECKING:
+    from monitor.notify.receiver import Traits
 
 DEADLINE = 10.0
 MOST_BYTES = 64 * 1024
@@ -199,14 +202,6 @@ UNCLEAR_TRIES, UNCLEAR_WAIT = 5, 900.0
 
 _DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
-#: Parts of errors by which a provider refuses our markup, not our words; and Slack's errors that pass by themselves.
-SLACK_FORMAT = "invalid_blocks|invalid_payload|invalid_attachments|no_text|msg_blocks_too_long|msg_too_long"
-TELEGRAM_FORMAT = "parse entities|parse message text|entity|unsupported start tag|message is too long|message_too_long"
-SLACK_PASSING = (
-    "ratelimited|rate_limited|internal_error|fatal_error|service_unavailable|request_timeout|rollup_error|"
-    "message_limit_exceeded|team_added_to_org"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -224,8 +219,8 @@ class Decision:
     unclear: bool = False
 
 
-def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: float = 0.0) -> Decision:
-    """Judge an answer of a receiver of this kind.
+def decide(traits: Traits, answer: Reply | Failure, *, plain: bool = False, now: float = 0.0) -> Decision:
+    """Judge an answer of a receiver, by the traits of its kind.
 
     `plain`: it answers the plain-text form. `now`: seconds since 1970, for a Retry-After that is a date.
     """
@@ -234,37 +229,25 @@ def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: floa
     data, status = _json(answer.body), answer.status
     words = _words(answer, data)
     if 200 <= status < 300:
-        sent = _sent(kind, answer, data)
-        if sent is None:
+        taken = traits.taken(answer.body, data)
+        if taken is None:
             return Decision("retry", f"unclear answer: {words}", doubt=True, unclear=True)
-        if sent:
+        if taken:
             return Decision("sent", words)
         status = int(_number(data.get("error_code")) or 400)
     error = str(data.get("error") or data.get("description") or answer.body[:200].decode("utf-8", "replace")).lower()
-    slack, chat = kind.startswith("slack"), _object(data.get("parameters")).get("migrate_to_chat_id")
-    if kind == "telegram" and type(chat) is int:
+    chat = _object(data.get("parameters")).get("migrate_to_chat_id")
+    if traits.moves and type(chat) is int:
         return Decision("migrate", words, chat=str(chat))
-    if status == 429 or (slack and re.search(SLACK_PASSING, error)):
+    if status == 429 or (traits.passing and re.search(traits.passing, error)):
         return Decision("retry", words, after=retry_after(answer, now))
     if status in (408, 409, 425) or status >= 500 or status < 200:
         return Decision("retry", words, after=retry_after(answer, now), doubt=status in (500, 502, 504))
     if 300 <= status < 400:
         return Decision("retry" if status in (302, 303, 307) else "dead", f"a redirect was refused: {words}")
-    form = SLACK_FORMAT if slack else TELEGRAM_FORMAT if kind == "telegram" else ""
-    if form and (status == 413 or (status == 400 and re.search(form, error))):
+    if traits.markup and (status == 413 or (status == 400 and re.search(traits.markup, error))):
         return Decision("dead", f"refused as plain text too: {words}") if plain else Decision("plain", words)
     return Decision("dead", words)
-
-
-def _sent(kind: str, answer: Reply, data: dict[str, Any]) -> bool | None:
-    """Whether an answer of 2xx says that the message was taken. Returns None if its body makes no sense."""
-    if kind == "alertmanager":
-        return None if answer.body.lstrip()[:1] == b"<" else True
-    if kind not in ("slack", "slack-bot", "telegram"):
-        return True
-    if data.get("ok") is True or data.get("success") is True or (kind == "slack" and answer.body.strip() == b"ok"):
-        return True
-    return False if data.get("ok") is False else None
 
 
 def retry_after(answer: Reply, now: float) -> float | None:

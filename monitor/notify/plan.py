@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from monitor.drift.result import AlertKey, DriftResult, predictions_moved
 from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, names, quoted
-from monitor.notify.receiver import LEVELS, Receiver
+from monitor.notify.receiver import Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
 from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
@@ -127,7 +127,7 @@ def plan(
     notifications: list[Notification] = []
     groups: list[GroupState] = []
     for receiver in receivers:
-        levels = receiver.kind in LEVELS
+        levels = receiver.traits.levels
         own = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
         known = [group for name, group in states if name == receiver.name and group]
         for group in [""] if levels else dict.fromkeys([*(alert.rule for alert in own), *known]):

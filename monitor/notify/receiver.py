@@ -4,20 +4,82 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monitor.notify.message import Message
 
 if TYPE_CHECKING:
     from monitor.notify.http import Decision  # it loads requests, for which commands that only read need not wait
 
-#: What a kind of receiver may do, besides its body (bodies.py): kinds that take a picture or file after a message, that
-#: take files within one, and that get all firing alerts again and again, not only news.
-UPLOADS, ATTACHES, LEVELS = ("slack-bot", "telegram"), ("apprise",), ("alertmanager",)
 
-#: Gap and burst of `Limiter`. Slack: one message a second. Telegram: also 20 a minute in a chat.
-LIMITS = {"slack": (1.0,), "slack-bot": (1.0,), "apprise": (1.0,), "telegram": (1.0, 20)}
+def any_body(body: bytes, data: Mapping[str, Any]) -> bool | None:  # noqa: ARG001
+    """An answer of 2xx says that the message was taken."""
+    return True
+
+
+def no_page(body: bytes, data: Mapping[str, Any]) -> bool | None:  # noqa: ARG001
+    """An answer of 2xx says that the message was taken, unless it is a page, as of a proxy that wants a password."""
+    return None if body.lstrip()[:1] == b"<" else True
+
+
+def ok_in_json(body: bytes, data: Mapping[str, Any]) -> bool | None:  # noqa: ARG001
+    """The JSON of an answer says whether the message was taken."""
+    if data.get("ok") is True or data.get("success") is True:
+        return True
+    return False if data.get("ok") is False else None
+
+
+def ok_in_words(body: bytes, data: Mapping[str, Any]) -> bool | None:
+    """The text or the JSON of an answer says whether the message was taken."""
+    return True if body.strip() == b"ok" else ok_in_json(body, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a kind of receiver may do and what its answers mean; its body is in bodies.py.
+
+    `rate`: gap and burst of `Limiter`. `uploads`: it takes a picture or file after a message; `attaches`: files within
+    one. `levels`: it gets all firing alerts again and again, not only news. `taken`: whether an answer of 2xx, its body
+    and that as JSON, says that the message was taken; None if it makes no sense. `markup`, `passing`: patterns of
+    errors by which it refuses our markup, not our words, and of those that pass by themselves. `moves`: its chat may
+    move to another id.
+    """
+
+    rate: tuple[float, ...] = ()
+    uploads: bool = False
+    attaches: bool = False
+    levels: bool = False
+    taken: Callable[[bytes, Mapping[str, Any]], bool | None] = any_body
+    markup: str = ""
+    passing: str = ""
+    moves: bool = False
+
+
+_SLACK: dict[str, Any] = {
+    "rate": (1.0,),  # a message a second
+    "markup": "invalid_blocks|invalid_payload|invalid_attachments|no_text|msg_blocks_too_long|msg_too_long",
+    "passing": "ratelimited|rate_limited|internal_error|fatal_error|service_unavailable|request_timeout|rollup_error|"
+    "message_limit_exceeded|team_added_to_org",
+}
+
+#: By kind, as in config.toml.
+TRAITS = {
+    "slack": Traits(**_SLACK, taken=ok_in_words),
+    "slack-bot": Traits(**_SLACK, taken=ok_in_json, uploads=True),
+    "telegram": Traits(
+        rate=(1.0, 20),  # a message a second, and 20 a minute in a chat
+        uploads=True,
+        taken=ok_in_json,
+        markup="parse entities|parse message text|entity|unsupported start tag|message is too long|message_too_long",
+        moves=True,
+    ),
+    "webhook": Traits(),
+    "alertmanager": Traits(levels=True, taken=no_page),
+    "apprise": Traits(rate=(1.0,), attaches=True),
+    "log": Traits(),
+}
 
 
 class Notifier(Protocol):
@@ -101,3 +163,8 @@ class Receiver:
     def kind(self) -> str:
         """Which kind of receiver it is, as in config.toml."""
         return self.notifier.kind
+
+    @property
+    def traits(self) -> Traits:
+        """What its kind may do."""
+        return TRAITS[self.kind]

@@ -22,7 +22,7 @@ from monitor.notify import bodies
 from monitor.notify.http import Decision, Failure, Http, Reply, check_url, decide
 from monitor.notify.message import Message, title
 from monitor.notify.picture import picture
-from monitor.notify.receiver import LIMITS, UPLOADS, Limiter, Notifier, Receiver
+from monitor.notify.receiver import TRAITS, Limiter, Notifier, Receiver, Traits
 from monitor.notify.secret import Secret, guard_logs, read_secret
 from monitor.notify.text import cut, plain_text
 
@@ -69,7 +69,7 @@ class Poster:
         if self.kind == "webhook" and self.token:
             stamp = str(int(now))
             headers |= {bodies.TIMESTAMP: stamp, bodies.SIGNATURE: bodies.sign(self.token, stamp, data)}
-        return decide(self.kind, self.http.post(self.url, data, headers), plain=plain, now=now)
+        return decide(TRAITS[self.kind], self.http.post(self.url, data, headers), plain=plain, now=now)
 
     @property
     def _bearer(self) -> dict[str, str]:
@@ -104,7 +104,7 @@ class Poster:
             place = Secret(check_url(str(answer["upload_url"]), "the address that Slack gave"))
         except (KeyError, ConfigError):
             return Decision("dead", "Slack gave no address to upload to")
-        put = decide("webhook", self.http.post(place, data, {"Content-Type": "application/octet-stream"}), now=now)
+        put = decide(Traits(), self.http.post(place, data, {"Content-Type": "application/octet-stream"}), now=now)
         if put.action != "sent":
             return put
         files = json.dumps([{"id": answer.get("file_id"), "title": caption.translate(bodies.NO_ANGLES)}])
@@ -120,7 +120,7 @@ class Poster:
         return self.http.post(Secret(f"{self.url.reveal().rpartition('/')[0]}/{method}"), body, headers)
 
     def _decide(self, answer: Reply | Failure, now: float) -> Decision:
-        return decide(self.kind, answer, plain=True, now=now)
+        return decide(TRAITS[self.kind], answer, plain=True, now=now)
 
 
 class Apprise:
@@ -177,17 +177,17 @@ def build_receivers(
     limiters: dict[tuple[str, str], Limiter] = {}
     built = []
     for item in config.receivers:
-        notifier, destination = _make(item, http, environ)
+        (notifier, destination), traits = _make(item, http, environ), TRAITS[item.kind]
         built.append(
             Receiver(
                 item.name,
                 notifier,
-                limiters.setdefault((item.kind, destination), Limiter(*LIMITS.get(item.kind, ()))),
+                limiters.setdefault((item.kind, destination), Limiter(*traits.rate)),
                 item.severities,
                 tuple(sorted(item.match.items())),
                 item.resolved,
                 target=item.chat_id or item.channel,
-                pictures=item.kind in UPLOADS and find_spec("matplotlib") is not None,
+                pictures=traits.uploads and find_spec("matplotlib") is not None,
             )
         )
     if not any(receiver.kind == "log" for receiver in built):

@@ -17,7 +17,7 @@ from monitor.config.settings import DAYS
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.notify.message import Message
-from monitor.notify.receiver import ATTACHES, LEVELS, UPLOADS, Receiver
+from monitor.notify.receiver import Receiver
 from monitor.reference.file import write_atomically
 from monitor.report import file, performance
 from monitor.report.file import Report
@@ -67,9 +67,9 @@ def days(span: Span, zone: ZoneInfo) -> str:
 
 def messages(summary: Message, receiver: Receiver) -> list[Message]:
     """What one receiver gets: the summary with the files if its kind takes some, else with their paths."""
-    if receiver.kind in ATTACHES:
+    if receiver.traits.attaches:
         return [summary]
-    if receiver.kind in UPLOADS:
+    if receiver.traits.uploads:
         return [summary, *(replace(summary, kind="file", files=(path,)) for path in summary.files)]
     return [replace(summary, lines=(*summary.lines, *((path, "") for path in summary.files)))]
 
@@ -77,8 +77,8 @@ def messages(summary: Message, receiver: Receiver) -> list[Message]:
 def chosen(receivers: Iterable[Receiver], config: Config) -> list[Receiver]:
     """The receivers of reports: those that the settings name, else those that get every alert."""
     named = config.report.receivers or config.alerts.receivers
-    told = [one for one in receivers if one.kind not in LEVELS and (not named or one.name in named)]
-    return [one for one in told if config.report.receivers or not (one.severities or one.match)]
+    found = [one for one in receivers if not one.traits.levels and (not named or one.name in named)]
+    return [one for one in found if config.report.receivers or not (one.severities or one.match)]
 
 
 def send_due(

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
+from monitor.config.settings import RECEIVER_KINDS
 from monitor.notify.http import LONGEST_WAIT, Failure, Reply, backoff, decide, retry_after
+from monitor.notify.receiver import TRAITS
 from monitor.notify.secret import Secret
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
@@ -28,6 +30,10 @@ PARSE = b'{"ok": false, "error_code": 400, "description": "Bad Request: can\'t p
 LONG = b'{"ok": false, "error_code": 400, "description": "Bad Request: message is too long"}'
 
 
+def test_each_kind_of_the_settings_has_traits() -> None:
+    assert tuple(TRAITS) == RECEIVER_KINDS
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("status", "action"),
@@ -39,18 +45,18 @@ LONG = b'{"ok": false, "error_code": 400, "description": "Bad Request: message i
 )  # fmt: skip
 @pytest.mark.parametrize("body", [b"", b"ok", HTML, b'{"ok": true}', b"\xff\xfe", b"[" * 70_000])
 def test_a_status_that_is_no_success_is_never_taken_for_one(kind: str, status: int, action: str, body: bytes) -> None:
-    assert decide(kind, Reply(status, {}, body)).action == action
+    assert decide(TRAITS[kind], Reply(status, {}, body)).action == action
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_success_as_the_provider_says_it(kind: str) -> None:
-    assert decide(kind, Reply(200, {}, GOOD[kind])).action == "sent"
+    assert decide(TRAITS[kind], Reply(200, {}, GOOD[kind])).action == "sent"
 
 
 @pytest.mark.parametrize("kind", ["slack", "slack-bot", "telegram"])
 @pytest.mark.parametrize("body", [b"", HTML, b"{", b"null", b'"ok"', b'{"ok": 1}', b"okay", b"\x00" * 65536])
 def test_a_success_that_makes_no_sense_is_in_doubt(kind: str, body: bytes) -> None:
-    decision = decide(kind, Reply(200, {}, body))
+    decision = decide(TRAITS[kind], Reply(200, {}, body))
     assert (decision.action, decision.doubt, decision.unclear) == ("retry", True, True)
 
 
@@ -94,12 +100,12 @@ CASES: list[tuple[str, int, bytes, bool, str]] = [
 
 @pytest.mark.parametrize(("kind", "status", "body", "plain", "action"), CASES)
 def test_body_decides(kind: str, status: int, body: bytes, plain: bool, action: str) -> None:
-    assert decide(kind, Reply(status, {}, body), plain=plain).action == action
+    assert decide(TRAITS[kind], Reply(status, {}, body), plain=plain).action == action
 
 
 def test_migration_names_the_new_chat() -> None:
     body = b'{"ok": false, "parameters": {"migrate_to_chat_id": -1001234567890}}'
-    assert decide("telegram", Reply(400, {}, body)).chat == "-1001234567890"
+    assert decide(TRAITS["telegram"], Reply(400, {}, body)).chat == "-1001234567890"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,7 @@ def test_retry_after_in_every_spelling(headers: dict[str, str], body: bytes, wai
 
 @given(st.text(max_size=40), st.binary(max_size=80), st.integers(100, 999), st.sampled_from(KINDS))
 def test_no_answer_breaks_the_table(header: str, body: bytes, status: int, kind: str) -> None:
-    decision = decide(kind, Reply(status, {"Retry-After": header, "Date": header}, body), now=1.7e9)
+    decision = decide(TRAITS[kind], Reply(status, {"Retry-After": header, "Date": header}, body), now=1.7e9)
     assert decision.after is None or 0 < decision.after <= LONGEST_WAIT
     assert "\n" not in decision.reason
     assert len(decision.reason) < 300
@@ -156,7 +162,7 @@ def test_no_answer_breaks_the_table(header: str, body: bytes, status: int, kind:
 
 @pytest.mark.parametrize("doubt", [True, False])
 def test_no_answer_is_tried_again(doubt: bool) -> None:
-    decision = decide("slack", Failure("no answer in time", doubt))
+    decision = decide(TRAITS["slack"], Failure("no answer in time", doubt))
     assert (decision.action, decision.doubt) == ("retry", doubt)
 
 
@@ -192,7 +198,7 @@ HOOK = "https://hooks.example/run/7/go?sv=1&sig=Zq8%2Fcanary%2BkP031xT%3D&sp=%2F
 def test_no_secret_is_kept_of_an_answer_that_repeats_it(said: str, key: str) -> None:
     Secret(TOKEN), Secret(HOOK)
     body = json.dumps({key: said}).encode() if key else said.encode()
-    decision = decide("webhook", Reply(403, {}, body))
+    decision = decide(TRAITS["webhook"], Reply(403, {}, body))
     assert "canary" not in decision.reason
     assert len(decision.reason) <= 170
 

@@ -20,7 +20,7 @@ from monitor.clock import ManualClock, SystemClock
 from monitor.notify.http import Decision, Failure, Reply, decide
 from monitor.notify.message import Message
 from monitor.notify.plan import Policy
-from monitor.notify.receiver import Limiter, Receiver
+from monitor.notify.receiver import TRAITS, Limiter, Receiver
 from monitor.rules.alert import Alert
 from monitor.sender import MOVES, Sender, Senders
 from monitor.store.records.notifications import head
@@ -49,7 +49,7 @@ class Provider:
         answer, kept = self._answer(self.clock.monotonic(), message)
         if kept:
             self.arrived.append(message)
-        return decide(self.kind, answer, plain=plain, now=now)
+        return decide(TRAITS[self.kind], answer, plain=plain, now=now)
 
 
 GOOD = {"slack": Reply(200, {}, b"ok"), "telegram": Reply(200, {}, b'{"ok": true}')}
