@@ -6,10 +6,11 @@ n and m are all rows of the test window and of the reference, N = n + m, h = 1/n
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaincc, gammainccinv, gammaln
+from scipy.special import gammaincc, gammainccinv, gammaln, ndtri
 
 from monitor.columns.column import Floats, Mask
 from monitor.drift.direction import RARE
@@ -21,8 +22,8 @@ EXPECTED = 5.0
 #: Terms of the hypergeometric tail that are added up one by one; the rest is bounded by a geometric series.
 TERMS = 12
 
-#: The first guesses of a critical number of hits are spread over this part of their distance from the expected one.
-FIRST_SPREAD = 0.3
+#: Numbers of hits that are tried first: these beyond the guess.
+AROUND = np.array([-1.0, 0.0, 1.0, 2.0])
 
 #: The floor of `other`: this difference, and this many times the reference's share more than that.
 OTHER_FLOOR, TIMES = 0.01, 3.0
@@ -52,7 +53,7 @@ def chi2(pair: Pair) -> Measured:
 
 def missing(pair: Pair) -> Measured:
     """Share of rows without a usable value (None, NaN; for numbers also the infinities), test minus reference."""
-    return _share(pair, pair.frame.missing)
+    return pair.once(_both_shares)[0]
 
 
 def other(pair: Pair) -> Measured:
@@ -60,43 +61,46 @@ def other(pair: Pair) -> Measured:
 
     A number below or above every edge; an unseen value, or a rare one. The edges come from the smallest and the
     largest of the reference's rows, beyond which other rows of the same source fall as often as if one of the
-    reference's own were there too: that row is spared (negative hypergeometric distribution).
+    reference's own were there too: that row is spared (negative hypergeometric distribution). Its floor is also `TIMES`
+    times the reference's share, so that a ratio counts.
     """
-    frame, m = pair.frame, pair.sizes[1]
+    return pair.once(_both_shares)[1]
+
+
+def _both_shares(pair: Pair) -> list[Measured]:
+    """Measure `missing` and `other` in one pass: a call costs more than its numbers do. Both are in a leading axis."""
+    frame, reference, (n, m) = pair.frame, pair.reference, pair.sizes
     # Known categories that less than RARE of the reference's rows have; none if most are like that.
-    rare = frame.known & (pair.reference < RARE * m[..., None])
-    rare &= (pair.reference * rare).sum(axis=-1, keepdims=True) <= 10 * RARE * m[..., None]
-    limit = np.where(rare.any(axis=-1), RARE * m, 0.0)
-    spare = overlooked(pair.reference, frame.known, frame.outside, limit)
-    numeric = frame.outside[..., 0] & frame.values[..., 0]
-    return _share(pair, frame.outside | rare, spare + numeric, TIMES)
-
-
-def _share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: float = 0.0) -> Measured:
-    """Measure one share: that of the rows in `cells`. `spare`: see `overlooked`.
-
-    `times`: the floor is also this many times the reference's share, so that a ratio counts.
-    """
-    hits_reference, hits_test = (pair.reference * cells).sum(axis=-1), (pair.test * cells).sum(axis=-1)
-    n, m = pair.sizes
-    share = hits_test / np.maximum(n, 1.0)
-    gap = share - hits_reference / np.maximum(m, 1.0)
-    hits = hits_reference + hits_test
+    few = RARE * reference.sum(axis=-1, keepdims=True)
+    rare = frame.known & (reference < few)
+    rare &= (reference * rare).sum(axis=-1, keepdims=True) <= 10 * few
+    limit = np.where(rare.any(axis=-1), few[..., 0], 0.0)
+    spare = overlooked(reference, frame.known, frame.outside, limit) + (frame.outside & frame.values)[..., 0]
+    cells = frame.missing, frame.outside | rare
+    hits_reference, hits_test = (
+        np.stack([(side * chosen).sum(axis=-1) for chosen in cells]) for side in (reference, pair.test)
+    )
+    share, share_reference = hits_test / np.maximum(n, 1.0), hits_reference / np.maximum(m, 1.0)
+    gap, spares = share - share_reference, np.stack([np.zeros(spare.shape), spare])
     rows, effective_hits = n, hits_test
     if pair.weights is not None:
         # Whole hits beyond the critical number, as `share_critical` counts them.
-        rows = np.rint(pair.effective.sizes[0])
+        rows = np.rint(n * np.moveaxis(pair.weights[..., 1:], -1, 0))
         part = share * rows
         effective_hits = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
-    return Measured(
-        gap,
-        share_p_value(hits_reference, effective_hits, rows, m, spare),
-        n,
-        m,
-        lambda alpha: share_critical(hits_reference, gap >= 0, rows, m, alpha, spare),
-        (hits > 0) & (hits < n + m),
-        floor_unit=np.maximum(times * hits_reference / np.maximum(m, 1.0) / OTHER_FLOOR, 1.0),
-    )
+    p_value = share_p_value(hits_reference, effective_hits, rows, m, spares)
+    testable = (hits_reference + hits_test > 0) & (hits_reference + hits_test < n + m)
+    units = 1.0, np.maximum(TIMES * share_reference[1] / OTHER_FLOOR, 1.0)
+
+    @cache
+    def critical(alpha: float) -> Floats:
+        return share_critical(hits_reference, gap >= 0, rows, m, alpha, spares)
+
+    def measured(which: int) -> Measured:
+        of_which = gap[which], p_value[which], n, m, lambda alpha: critical(alpha)[which], testable[which]
+        return Measured(*of_which, floor_unit=units[which])
+
+    return [measured(0), measured(1)]
 
 
 def overlooked_other(pair: Pair) -> Floats:
@@ -241,23 +245,18 @@ def share_critical(
 def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: float) -> Floats:
     """Number of hits in the test window farthest from the expected one that is not significant; all shapes (R,).
 
-    A secant search within a bracket: the root of -ln(p) is nearly a straight line in the number of hits, so a line
-    through the expected number and the last one tried mostly meets the answer within one row. The middle of the bracket
-    is tried as well.
+    A secant search within a bracket, from where the likelihood ratio sees the answer: the root of -ln(p) is nearly a
+    straight line in the number of hits, so a line through the expected number and the last one tried mostly meets the
+    answer within one row. The middle of the bracket is tried as well.
     """
     sign, reference_rows = np.where(grew, 1.0, -1.0), np.maximum(m, 1.0)
     small, large = np.where(grew, n, m), np.where(grew, m, n)
     expected = before * n / reference_rows * sign
     # The bracket, in hits away from the expected number: `below` is not significant; `above` is, or cannot be.
     below, above = np.floor(expected), np.where(grew, n + 1.0, 1.0)
-    sigmas = np.sqrt(2 * math.log(2 / alpha) * n * (before + 1) / reference_rows * (1 + n / reference_rows))
-    left = np.flatnonzero(above - below > 1)
-    # The first ones are about where the normal approximation sees the answer, or are the first few numbers of hits:
-    # more of them if there are few rows, as a call costs more than its numbers do.
-    points = max(1, min(64, 1024 // len(below)))
-    around = 1 + FIRST_SPREAD * ((2 * np.arange(points) + 1) / points - 1)
-    away = np.maximum(sigmas[left, None] * around, np.arange(1, points + 1))
-    tried, wanted = expected[left, None] + away, math.sqrt(-math.log(alpha / 2))
+    left, wanted = np.flatnonzero(above - below > 1), math.sqrt(-math.log(alpha / 2))
+    guess = _likely_critical(before[left], sign[left], n[left], reference_rows[left], alpha)
+    tried = np.floor(guess)[:, None] + AROUND
     while left.size:
         low, high = below[left, None], above[left, None]
         tried = np.clip(np.floor(tried), low + 1, high - 1)
@@ -267,14 +266,38 @@ def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha:
         significant = 2 * tail <= alpha
         below[left] = np.where(significant, low, tried).max(axis=-1)
         above[left] = np.where(significant, tried, high).min(axis=-1)
-        # The line goes through the number tried whose tail is closest to what is wanted.
-        root = np.sqrt(np.maximum(-np.log(np.maximum(tail, 1e-300)), 1e-3))
-        best = np.abs(root - wanted).argmin(axis=-1)[:, None]
-        root, tried = (np.take_along_axis(one, best, axis=-1) for one in (root, tried))
-        origin = expected[left, None]
-        secant = np.floor(origin + (tried - origin) * wanted / root)
-        middle = (below[left, None] + above[left, None]) / 2
-        tried = np.concatenate((secant - 1, secant, secant + 1, middle), axis=-1)
         still_open = above[left] - below[left] > 1
-        left, tried = left[still_open], tried[still_open]
+        left = left[still_open]
+        if left.size:
+            tried, tail = tried[still_open], tail[still_open]
+            # The line goes through the number tried whose tail is closest to what is wanted.
+            root = np.sqrt(np.maximum(-np.log(np.maximum(tail, 1e-300)), 1e-3))
+            best = np.abs(root - wanted).argmin(axis=-1)[:, None]
+            root, tried = (np.take_along_axis(one, best, axis=-1) for one in (root, tried))
+            origin, middle = expected[left, None], (below[left, None] + above[left, None]) / 2
+            secant = np.floor(origin + (tried - origin) * wanted / root)
+            tried = np.concatenate((secant - 1, secant, secant + 1, middle), axis=-1)
     return below * sign
+
+
+def _likely_critical(before: Floats, sign: Floats, n: Floats, m: Floats, alpha: float) -> Floats:
+    """Where the signed root of the likelihood ratio, with Yates' half a row, is the normal quantile of `alpha`, (R,).
+
+    In hits times `sign`. Newton's method from the normal approximation: the root is nearly a straight line. Mostly
+    within a row of the answer, and nothing but a guess.
+    """
+    quantile = -float(ndtri(alpha / 2))
+    share = (before + 1) / m
+    away = before * n / m * sign + quantile * np.sqrt(n * share * (1 + n / m))
+    hits_reference, rest_reference = np.maximum(before + sign / 2, 0.25), np.maximum(m - before - sign / 2, 0.25)
+    for _ in range(2):
+        hits = np.minimum(np.maximum(away * sign - sign / 2, 0.25), n - 0.25)
+        rest = n - hits
+        part, other_part = (hits + hits_reference) / (n + m), (rest + rest_reference) / (n + m)
+        ratio = hits * np.log(hits / (part * n)) + rest * np.log(rest / (other_part * n))
+        ratio += hits_reference * np.log(hits_reference / (part * m))
+        ratio += rest_reference * np.log(rest_reference / (other_part * m))
+        root = np.sqrt(2 * np.maximum(ratio, 1e-9))
+        slope = np.maximum(np.abs(np.log(hits * other_part / (rest * part))), 1e-9)
+        away = (hits + sign / 2) * sign - root * (root - quantile) / slope
+    return away

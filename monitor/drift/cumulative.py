@@ -61,7 +61,7 @@ def wasserstein(pair: Pair) -> Measured:
         rows = np.maximum(counts[0] + counts[1], 1.0)
         places[which] += (counts[0] * (before - places[which]) + counts[1] * (after - places[which])) / rows
     value = value / pair.scale
-    null = WassersteinNull(*pair.effective.finite, places, pair.scale)
+    null = WassersteinNull(pair.effective, places)
     testable = pair.finite_testable & (pair.frame.places[..., -1] > 0)
     return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 
@@ -76,7 +76,8 @@ def shares(counts: Floats) -> Floats:
 def gaps(pair: Pair) -> Floats:
     """Cumulative share of finite values up to each bin's upper edge, test window minus reference."""
     reference, test = pair.finite
-    out: Floats = np.cumsum(shares(test) - shares(reference), axis=-1)
+    n, m = (np.maximum(rows, 1.0)[..., None] for rows in pair.finite_sizes)
+    out: Floats = np.cumsum(test / n - reference / m, axis=-1)
     return out
 
 
@@ -154,9 +155,9 @@ class WassersteinNull:
     |skewness of the mean difference| (t^2 - 1) / 6: docs/statistics.md says why, docs/bench-drift.md has the check.
     """
 
-    def __init__(self, reference: Floats, test: Floats, places: Floats, scale: Floats) -> None:
-        n, m = test.sum(axis=-1), reference.sum(axis=-1)
-        pooled = shares(reference + test)
+    def __init__(self, pair: Pair, places: Floats) -> None:
+        (reference, test), (n, m) = pair.finite, pair.finite_sizes
+        pooled = (reference + test) / np.maximum(n + m, 1.0)[..., None]
         below = np.cumsum(pooled, axis=-1)
         spread = area(np.sqrt(np.maximum(below * (1.0 - below), 0.0)), places)
         away = places - np.einsum("...k,...k->...", pooled, places)[..., None]
@@ -167,7 +168,7 @@ class WassersteinNull:
         self._flat = variance <= 1e-30
         variance = np.where(self._flat, 1.0, variance)
         h = 1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0)
-        self._unit = np.sqrt(h * variance) / scale
+        self._unit = np.sqrt(h * variance) / pair.scale
         self._freedom = (2 / np.pi) * spread**2 / variance + 1 - 2 / np.pi
         lean = np.abs(third) / variance**1.5 * np.abs(1 / np.maximum(n, 1.0) ** 2 - 1 / np.maximum(m, 1.0) ** 2)
         self._lean = lean / h**1.5 / 6.0

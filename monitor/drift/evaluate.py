@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, groupby, repeat
-from typing import Any, NamedTuple
+from itertools import chain, cycle, repeat
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from monitor.columns.column import Column, Counts, Floats, Kind, Mask, Role
 from monitor.drift.direction import Sides, direction, share_cells, shifts
 from monitor.drift.layout import Layout, Measured
 from monitor.drift.result import Direction, DriftResult, Explanation, Harm, Shift, Span, State, Subject
-from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS
+from monitor.drift.statistics import AUTO, STATISTICS
+
+T = TypeVar("T")
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
 WARNING_PART = 0.5
@@ -112,8 +114,7 @@ def floor_of(statistic: str, floor: float | None, asked: str = "") -> float:
 def floors_of(question: Question, statistic: str, measured: Measured) -> Floats:
     """The effect floor of each value, in its units."""
     floor = floor_of(statistic, question.floor, question.statistic)
-    out: Floats = floor * np.broadcast_to(measured.floor_unit, measured.value.shape)
-    return out
+    return np.full(measured.value.shape, floor) * measured.floor_unit
 
 
 def holm_level(p_values: Floats, alpha: float) -> Floats:
@@ -179,22 +180,27 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Part:
-    """One statistic over W windows and the R columns that it fits, before alpha is shared out; arrays: (W, R).
+    """S statistics over W windows and the R columns of one kind, before alpha is shared out; arrays: (W, R, S).
 
-    `named`: names, roles and kinds of the columns. `found`: rows of the window and of the reference, with a value or
-    not. `damaged`: its numbers cannot be. `known`: there is a verdict. `tested`: the p-values that alpha is shared out
-    over, infinity for columns without a verdict or that could not come out significant.
+    `rows`, `named`: positions of the columns; their names, roles and kinds. `value`: without its sign. `found`: rows of
+    the window and of the reference, with a value or not, (W, R). `damaged`: its numbers cannot be. `known`: there is a
+    verdict. `tested`: the p-values that alpha is shared out over, infinity for columns without a verdict or that could
+    not come out significant. `critical`: of each statistic, see `Measured`.
     """
 
-    statistic: str
+    statistics: tuple[str, ...]
     rows: list[int]
     named: tuple[list[str], list[Role], list[Kind]]
-    measured: Measured
-    found: tuple[Floats, Floats]
+    value: Floats
+    p_value: Floats
+    n: Floats
+    m: Floats
     floor: Floats
+    found: tuple[Floats, Floats]
     damaged: Mask
     known: Mask
     tested: Floats
+    critical: list[Callable[[float], Floats]]
 
 
 class Answers:
@@ -203,7 +209,7 @@ class Answers:
     `tests`: counts, shape (T, schema.size), and sums, (T, columns). `reference`: one for all windows, or one for each
     in a leading axis, with one set of deviations. `spans`: of each window; `names`: of each, what its columns are
     compared with, by position ("training" if empty); `partial`: why it is not judged, "" if it is. `rho`: how alike the
-    rows of each window are, (T, columns, 3), see `CORRELATION`; without it they are independent draws. `unseen` names
+    rows of each window are, (T, columns, 3), see `Pair.weights`; without it they are independent draws. `unseen` names
     the unseen values of a column in the test window; it is asked only when a result's words are read.
 
     Raises KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size.
@@ -253,11 +259,11 @@ class Answers:
         for begin in range(0, count, CHUNK):
             chosen = slice(begin, begin + CHUNK)
             parts = self._measure(chosen)
-            level = self._levels(parts)[:, None] * (1 + 1e-6)  # the critical value decides, not rounding
+            level = self._levels(parts)[:, None, None] * (1 + 1e-6)  # the critical value decides, not rounding
             for part in parts:
-                judged[chosen] += part.known.sum(axis=-1)
-                above = part.known & (part.measured.p_value <= level) & (part.measured.value > part.floor)
-                loud[chosen] |= above.any(axis=-1)
+                judged[chosen] += part.known.sum(axis=(1, 2))
+                above = part.known & (part.p_value <= level) & (part.value > part.floor)
+                loud[chosen] |= above.any(axis=(1, 2))
         return loud, judged
 
     def results(self, window: int) -> tuple[DriftResult, ...]:
@@ -270,30 +276,41 @@ class Answers:
     def _measure(self, chosen: slice) -> list[_Part]:
         question, layout, parts = self.question, self._layout, []
         reference, tests, broken = self._sound(self._reference[chosen], self._tests[chosen])
-        whole = np.array([not reason for reason in self._partial[chosen]], dtype=np.bool_)[:, None]
+        whole = np.array([not reason for reason in self._partial[chosen]], dtype=np.bool_)[:, None, None]
         for numeric in (True, False):
             rows = layout.rows(question.columns, numeric=numeric)
-            if not rows.size:
+            statistics = statistics_for(question, "numeric" if numeric else "categorical")
+            if not rows.size or not statistics:
                 continue
             assert reference.deviations is not None
             sums = reference.sums, tests.sums
             pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums)
-            columns = [layout.schema.columns[row] for row in rows.tolist()]
-            named = [one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]
-            pairs = [pair] * 3
             if self._rho is not None:
-                pairs = [pair.thin(self._rho[chosen][:, rows, which]) for which in range(3)]
-            for name in statistics_for(question, "numeric" if numeric else "categorical"):
-                measured = STATISTICS[name].measure(pairs[CORRELATION[name]])
-                p_value, n, m, all_n, all_m = np.broadcast_arrays(measured.p_value, measured.n, measured.m, *pair.sizes)
-                floors = floors_of(question, name, measured)
-                measured = replace(measured, value=np.abs(measured.value), p_value=p_value, n=n, m=m)
-                damaged = broken[:, rows] | ~np.isfinite(measured.value)
-                known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
-                tested = np.where(known & measured.testable, p_value, np.inf)
-                parts.append(
-                    _Part(name, rows.tolist(), named, measured, (all_n, all_m), floors, damaged, known, tested)
+                pair = pair.thin(self._rho[chosen][:, rows])
+            measured = [STATISTICS[name].measure(pair) for name in statistics]
+            floors = [floors_of(question, name, one) for name, one in zip(statistics, measured, strict=True)]
+            fields = [(one.value, one.p_value, one.n, one.m, one.testable) for one in measured]
+            value, p_value, n, m, testable = (np.stack(arrays, axis=-1) for arrays in zip(*fields, strict=True))
+            damaged = broken[:, rows, None] | ~np.isfinite(value)
+            known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
+            columns = [layout.schema.columns[row] for row in rows.tolist()]
+            parts.append(
+                _Part(
+                    statistics,
+                    rows.tolist(),
+                    ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]),
+                    np.abs(value),
+                    p_value,
+                    n,
+                    m,
+                    np.stack(floors, axis=-1),
+                    pair.sizes,
+                    damaged,
+                    known,
+                    np.where(known & testable, p_value, np.inf),
+                    [one.critical for one in measured],
                 )
+            )
         return parts
 
     def _sound(self, reference: Sample, tests: Sample) -> tuple[Sample, Sample, Mask]:
@@ -313,7 +330,8 @@ class Answers:
         """Holm's level of each window, shape (W,)."""
         if not parts:
             return np.zeros(0)
-        return holm_level(np.concatenate([part.tested for part in parts], axis=-1), self.question.alpha)
+        tested = [part.tested.reshape(len(part.tested), -1) for part in parts]
+        return holm_level(np.concatenate(tested, axis=-1), self.question.alpha)
 
     def _make(self, chosen: slice) -> list[tuple[DriftResult, ...]]:
         """Make the results of a stretch of windows."""
@@ -324,48 +342,50 @@ class Answers:
             for window in range(chosen.start, chosen.stop)
         ]
         by_column: list[dict[int, tuple[DriftResult, ...]]] = [{} for _ in explanations]  # of each window
-        for rows, group in groupby(parts, key=lambda part: part.rows):
-            of_statistics = [self._results(chosen.start, part, levels, explanations) for part in group]
-            for columns, found in zip(by_column, zip(*of_statistics, strict=True), strict=True):
-                columns.update(zip(rows, zip(*found, strict=True), strict=True))
+        for part in parts:
+            results = self._results(chosen.start, part, levels, explanations)
+            for columns, found in zip(by_column, results, strict=True):
+                of_columns = zip(*[iter(found)] * len(part.statistics), strict=True)
+                columns.update(zip(part.rows, of_columns, strict=True))
         order = self.question.columns
         return [tuple(chain.from_iterable(columns.get(row, ()) for row in order)) for columns in by_column]
 
     def _results(
         self, first: int, part: _Part, levels: Floats, explanations: Sequence[Explanation]
     ) -> list[list[DriftResult]]:
-        """Results of one statistic in each window from `first` on; field by field, as there may be thousands."""
-        measured, width = part.measured, len(part.rows)
-        critical = np.empty(measured.value.shape)
-        for level in np.unique(levels):
+        """Results in each window from `first` on, column by column; made field by field, as there may be thousands."""
+        critical = np.empty(part.value.shape)
+        for level in set(levels.tolist()):
             same = levels == level
-            critical[same] = np.broadcast_to(measured.critical(float(level)), critical.shape)[same]
-        states, reasons = verdicts(measured.value.ravel(), critical.ravel(), part.floor.ravel())
-        numbers: list[list[Any]] = [array.ravel().tolist() for array in (measured.value, critical, measured.p_value)]
-        for k, i in np.argwhere(~part.known).tolist():
-            cell = k * width + i
-            states[cell], reasons[cell] = self._no_verdict(part, k, i, self._partial[first + k])
+            critical[same] = np.stack([of_statistic(level)[same] for of_statistic in part.critical], axis=-1)
+        each, cells = len(part.statistics), part.value[0].size
+        states, reasons = verdicts(part.value.ravel(), critical.ravel(), part.floor.ravel())
+        numbers: list[list[Any]] = [one.ravel().tolist() for one in (part.value, critical, part.p_value)]
+        for k, i, which in np.argwhere(~part.known).tolist():
+            cell = k * cells + i * each + which
+            states[cell], reasons[cell] = self._no_verdict(part, (k, i, which), self._partial[first + k])
             for field in numbers:
                 field[cell] = None
-        n, m = measured.n.astype(np.int64).tolist(), measured.m.astype(np.int64).tolist()
-        floors, out = part.floor.tolist(), []
+        n, m = (one.astype(np.int64).ravel().tolist() for one in (part.n, part.m))
+        floors, out = part.floor.ravel().tolist(), []
+        named = [_repeated(one, each) for one in part.named]
         for k, explanation in enumerate(explanations):
-            cut = slice(k * width, (k + 1) * width)
+            cut = slice(k * cells, (k + 1) * cells)
             value, critical_value, p_value = (field[cut] for field in numbers)
             names = self._names[first + k]
             results = DriftResult.rows(
                 repeat(self.question.name),
-                *part.named,
-                repeat(part.statistic),
+                *named,
+                cycle(part.statistics),
                 states[cut],
                 repeat(self._spans[first + k]),
-                [names[row] for row in part.rows] if names else repeat("training"),
+                _repeated([names[row] for row in part.rows], each) if names else repeat("training"),
                 repeat(self._subject.version),
-                n[k],
-                m[k],
+                n[cut],
+                m[cut],
                 value,
                 critical_value,
-                floors[k],
+                floors[cut],
                 p_value,
                 reasons[cut],
                 repeat(explanation),
@@ -376,10 +396,10 @@ class Answers:
             out.append(results)
         return out
 
-    def _no_verdict(self, part: _Part, k: int, i: int, partial: str) -> tuple[State, str]:
-        """Say why column `i` has no verdict in window `k`: its state and the reason."""
-        n, m, rows, reference_rows = (int(rows[k, i]) for rows in (part.measured.n, part.measured.m, *part.found))
-        if part.damaged[k, i]:
+    def _no_verdict(self, part: _Part, cell: tuple[int, int, int], partial: str) -> tuple[State, str]:
+        """Say why a statistic of a column has no verdict in a window: its state and the reason."""
+        n, m, rows, reference_rows = int(part.n[cell]), int(part.m[cell]), *(int(one[cell[:2]]) for one in part.found)
+        if part.damaged[cell]:
             return "error", "the stored counts of this column are damaged"
         if not m:
             empty = f"none of {reference_rows:,} reference rows has a value"
@@ -390,6 +410,11 @@ class Answers:
             return "insufficient data", partial
         found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
         return "insufficient data", f"{found} in this window, {self.question.min_samples} needed"
+
+
+def _repeated(values: Sequence[T], times: int) -> list[T]:
+    """Each value so many times, one after the other."""
+    return [*chain.from_iterable(zip(*[values] * times, strict=True))]
 
 
 class LazyExplanation(Explanation):

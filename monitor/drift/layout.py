@@ -46,16 +46,16 @@ class Pair:
 
     `reference`, `test`: counts, (R, K); columns with fewer bins are padded with zeros at the end. Leading axes in front
     of R are allowed: many windows against one reference, or each against its own. `scale`: (R,), reference standard
-    deviation as a part of the span of the edges; 1 where it is zero or unknown. `means`: of the finite values of the
-    reference and of the test window, on that span too; NaN if unknown. `weights`: effective rows for each row of the
-    test window, (R,), since rows of one window are alike; None: each is one independent draw.
+    deviation as a part of the span of the edges; 1 where it is zero or unknown. `sums`: of the finite values of the
+    reference and of the test window; NaN if unknown. `weights`: effective rows for each row of the test window, since
+    rows of one window are alike in shape, in `missing` and in `other`, (R, 3); None: each is one independent draw.
     """
 
     frame: Frame
     reference: Floats
     test: Floats
     scale: Floats
-    means: tuple[Floats, Floats]
+    sums: tuple[Floats, Floats]
     weights: Floats | None = None
     _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -69,13 +69,13 @@ class Pair:
     @cached_property
     def sizes(self) -> tuple[Floats, Floats]:
         """Return n and m: all rows of the test window and of the reference, (R,)."""
-        return self.test.sum(axis=-1), self.reference.sum(axis=-1)
+        return _sizes(self.reference, self.test)
 
     def thin(self, rho: Floats) -> Pair:
-        """Give the test window its effective sample size, n / (1 + (n - 1) rho), rounded down. `rho`: (R,)."""
+        """Give the test window its effective sample size, n / (1 + (n - 1) rho), rounded down. `rho`: (R, 3)."""
         if not rho.any():
             return self
-        n = np.maximum(self.sizes[0], 1.0)
+        n = np.maximum(self.sizes[0], 1.0)[..., None]
         weights = np.maximum(np.floor(n / (1 + (n - 1) * rho) + 1e-9), 1.0) / n
         return replace(self, weights=weights, _known={})
 
@@ -87,7 +87,7 @@ class Pair:
     @cached_property
     def _thinned(self) -> Pair:
         assert self.weights is not None
-        return replace(self, test=self.test * self.weights[..., None], weights=None, _known={})
+        return replace(self, test=self.test * self.weights[..., :1], weights=None, _known={})
 
     @cached_property
     def finite(self) -> tuple[Floats, Floats]:
@@ -97,8 +97,15 @@ class Pair:
     @cached_property
     def finite_sizes(self) -> tuple[Floats, Floats]:
         """Return n and m of `finite`."""
-        reference, test = self.finite
-        return test.sum(axis=-1), reference.sum(axis=-1)
+        return _sizes(*self.finite)
+
+    @cached_property
+    def means(self) -> tuple[Floats, Floats]:
+        """Means of the finite values of the reference and of the test window, 0 at the first edge and 1 at the last."""
+        starts, halves = self.frame.starts, self.frame.halves
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            before, after = (total / rows for total, rows in zip(self.sums, self.finite_sizes[::-1], strict=True))
+            return (before / 2 - starts / 2) / halves, (after / 2 - starts / 2) / halves
 
     @cached_property
     def testable(self) -> Mask:
@@ -217,15 +224,23 @@ class Layout:
         """Lay reference and test window of the given columns side by side; `sums` of both are over finite values."""
         frame = self._frame(rows)
         half, before, after = frame.halves, _spread(reference, frame.index), _spread(test, frame.index)
-        means = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        unknown = np.full(len(rows), np.nan)
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
-        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
-            if sums is not None:
-                values = (before * frame.values).sum(axis=-1), (after * frame.values).sum(axis=-1)
-                found = [total[..., rows] / count for total, count in zip(sums, values, strict=True)]
-                means = tuple((mean / 2 - frame.starts / 2) / half for mean in found)
-        return Pair(frame, before, after, np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0), means)
+        return Pair(
+            frame,
+            before[None] if before.ndim < after.ndim else before,
+            after,
+            np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
+            (sums[0][..., rows], sums[1][..., rows]) if sums else (unknown, unknown),
+        )
+
+
+def _sizes(reference: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Rows of the test window and of the reference, for each window."""
+    n = test.sum(axis=-1)
+    return n, np.broadcast_to(reference.sum(axis=-1), n.shape)
 
 
 def _spread(flat: npt.NDArray[np.generic], index: Rows) -> Floats:

@@ -41,9 +41,6 @@ _LINES = (
 #: All statistics by name.
 STATISTICS: dict[str, Statistic] = {line.name: line for line in _LINES}
 
-#: Which correlation of a window's rows counts for a statistic: of shape (0), of `missing` (1), of `other` (2).
-CORRELATION = {name: {"missing": 1, "other": 2}.get(name, 0) for name in STATISTICS}
-
 #: What `auto` measures for each kind of column, and whether values went missing. `ks` sees any change of shape;
 #: `wasserstein` sees a column that moves, or grows a tail, with a third of the rows fewer.
 AUTO: dict[Kind, tuple[str, ...]] = {
