@@ -9,6 +9,7 @@ canonical form only Python knows: values that are not listed come back by themse
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,10 +60,15 @@ def _whole(kind: Expr) -> bool:
 
 
 def as_number(x: Expr) -> Expr:
-    """Return a column of numbers as doubles."""
-    kind = x.type()
+    """Return a column of numbers as doubles; a decimal beyond them is infinite, as in Python, and NaN is NULL."""
+    kind, one = x.type(), ibis()
     if kind.is_float64():
         return x
+    if kind.is_decimal() and (kind.precision is None or kind.precision > sys.float_info.max_10_exp):
+        # Only Postgres has them, and refuses to cast the largest; there NaN is above all numbers.
+        most = one.literal(repr(sys.float_info.max)).cast(kind)
+        known = (x.between(-most, most), x.cast("float64")), (x < -most, -math.inf), (x.cast("string") == "NaN", None)
+        return one.cases(*known, (x > most, math.inf))
     return (x.cast("int32") if kind.is_boolean() else x).cast("float64")  # Postgres knows no other way for booleans
 
 

@@ -72,6 +72,7 @@ def test_hard_values_in_postgres(tmp_path):
             assert_same(theirs, ours)
             assert found == named
         assert_types_of_its_own_are_read(connection)
+        assert_decimals_beyond_doubles_are_infinite(connection)
         connection.disconnect()
 
 
@@ -92,6 +93,20 @@ def assert_types_of_its_own_are_read(connection: Any) -> None:
         windows, named = counter.count(connection.to_pyarrow, rows)
         assert [batch.counts.tolist() for batch in windows.values()] == [[2, 0, 1, 1, 4, 0, 0, 0]]
         assert named == {(0, "sad"): 1}
+
+
+def assert_decimals_beyond_doubles_are_infinite(connection: Any) -> None:
+    with connection.con.cursor() as cursor:
+        cursor.execute("CREATE TABLE decimals AS SELECT timestamp '2026-01-02 03:00' AS served_at, x::numeric AS price"
+                       " FROM unnest(ARRAY['1e400', '-1e400', '0.5', '2', 'NaN', 'Infinity', NULL]) AS x")  # fmt: skip
+        connection.con.commit()
+    schema = Schema((Column("price", "feature", "numeric", (0.5,)),))
+    counter = Counter(Counting(schema, ["price"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
+    windows, _ = counter.count(
+        connection.to_pyarrow, readable(connection, rows_of(connection, "decimals"), ("served_at", "price"))
+    )
+    (batch,) = windows.values()
+    assert (batch.counts.tolist(), batch.sums.tolist()) == ([1, 1, 2, 3], [2.5])
 
 
 def test_a_query_that_is_not_one(duck):
