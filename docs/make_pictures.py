@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from monitor.clock import ManualClock, from_iso  # noqa: E402
 from monitor.config.load import Config  # noqa: E402
+from monitor.exposition import families  # noqa: E402
 from monitor.models.model import open_model  # noqa: E402
 from monitor.reference.file import Reference  # noqa: E402
 from monitor.runtime import Runtime  # noqa: E402
@@ -97,7 +98,7 @@ def settle(runtime: Runtime, clock: ManualClock) -> None:
     while time.monotonic() < deadline:
         with closing(sqlite3.connect(runtime.folder.database)) as connection:
             unsent = connection.execute("SELECT count(*) FROM notifications WHERE state <> 'sent'").fetchone()[0]
-        if not unsent and not runtime.facts().waiting and runtime.health()["status"] == "ok":
+        if not unsent and not runtime.facts().process[families.WAITING] and runtime.health()["status"] == "ok":
             return
         clock.advance(1)
         time.sleep(0.05)

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from monitor.clock import Clock, from_iso, iso
 from monitor.config.load import Config
+from monitor.exposition import families as f
 from monitor.exposition.snapshot import Health, Latency
 from monitor.folding import INSTRUMENTS, Folding
 from monitor.instruments import SECONDS
@@ -71,24 +72,26 @@ class Condition:
         """How the process and a model are doing, as `/metrics` shows it."""
         readings, journals = self._folding.readings_of(model), self._journals
         sources = [origin(source.name) for source in model.sources]
+        repeated = sum(self._tallies.get((source, "repeated"), 0) for source in sources)
         return Health(
-            latency=Latency(SECONDS, tuple(readings.seconds), readings.seconds_sum),
-            model_errors=readings.model_errors,
+            process={
+                f.CAPTURE_DROPPED: journals.dropped,
+                f.GAPS: self._gaps,
+                f.FOLD_LAG: journals.lag,
+                f.JOURNAL_BYTES: journals.bytes,
+                f.DATABASE_BYTES: self._database_bytes,
+                f.EVALUATIONS: self.evaluations,
+                f.EVALUATION_LATE: self._schedule.late,
+                **({f.EVALUATION_TIME: self.evaluated} if self.evaluated else {}),
+                f.EVALUATION_EVERY: self._every,
+                f.WAITING: sum(one.pending for one in self.deliveries),
+                f.DEAD_LETTERS: sum(one.dead for one in self.deliveries),
+            },
+            model={f.MODEL_ERRORS: readings.model_errors, f.REPEATED: repeated},
             rejected=self._folding.readings[INSTRUMENTS].rejected,
-            dropped=journals.dropped,
-            repeated=sum(self._tallies.get((source, "repeated"), 0) for source in sources),
-            outcomes=self._outcomes.get(model.name),
-            gaps=self._gaps,
-            fold_lag=journals.lag,
-            journal_bytes=journals.bytes,
-            database_bytes=self._database_bytes,
-            evaluations=self.evaluations,
-            evaluated=self.evaluated or None,
-            late=self._schedule.late,
-            every=self._every,
             notifications={(one.receiver, key): n for one in self.deliveries for key, n in one.totals.items()},
-            waiting=sum(one.pending for one in self.deliveries),
-            dead_letters=sum(one.dead for one in self.deliveries),
+            latency=Latency(SECONDS, tuple(readings.seconds), readings.seconds_sum),
+            outcomes=self._outcomes.get(model.name),
         )
 
     def checks(self) -> list[Check]:

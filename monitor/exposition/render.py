@@ -186,14 +186,8 @@ def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics:
 def write_serving(form: Form, snapshot: Snapshot, series_dropped: int) -> None:
     """Write how the model is served: a few dozen series, written anew for every scrape."""
     health = snapshot.health
-    single: dict[f.Family, float | None] = {
-        f.PREDICTIONS: snapshot.predictions,
-        f.COUNTING_SINCE: snapshot.since,
-        f.MODEL_ERRORS: health.model_errors,
-        f.REPEATED: health.repeated,
-        f.SERIES_DROPPED: series_dropped,
-    }
-    for family, value in single.items():
+    own = {f.PREDICTIONS: snapshot.predictions, f.COUNTING_SINCE: snapshot.since, f.SERIES_DROPPED: series_dropped}
+    for family, value in {**own, **health.model}.items():
         form.family(family, [({}, value)])
     _histogram(form, f.PREDICTION_SECONDS, health.latency)
     if (outcomes := health.outcomes) is not None:
@@ -206,20 +200,7 @@ def write_serving(form: Form, snapshot: Snapshot, series_dropped: int) -> None:
 def process_text(health: Health, always: Labels, openmetrics: bool) -> bytes:
     """Say how the process is doing."""
     form = Form(always, openmetrics)
-    single: dict[f.Family, float | None] = {
-        f.CAPTURE_DROPPED: health.dropped,
-        f.GAPS: health.gaps,
-        f.FOLD_LAG: health.fold_lag,
-        f.JOURNAL_BYTES: health.journal_bytes,
-        f.DATABASE_BYTES: health.database_bytes,
-        f.EVALUATIONS: health.evaluations,
-        f.EVALUATION_LATE: health.late,
-        f.EVALUATION_TIME: health.evaluated,
-        f.EVALUATION_EVERY: health.every,
-        f.WAITING: health.waiting,
-        f.DEAD_LETTERS: health.dead_letters,
-    }
-    for family, value in single.items():
+    for family, value in health.process.items():
         form.family(family, [({}, value)])
     form.family(f.REJECTED, [({"code": code}, count) for code, count in sorted(health.rejected.items())])
     attempts = sorted(health.notifications.items())

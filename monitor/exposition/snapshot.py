@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monitor.columns.column import Counts, Floats
 from monitor.drift.result import AlertKey, DriftResult
+from monitor.exposition.families import Family
 from monitor.outcomes.performance import Measure
 from monitor.rules.alert import Alert
 
@@ -36,30 +37,18 @@ class OutcomeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the process itself is doing. Counters are totals that continue over a restart.
+    """How the process and a model are doing. Counters are totals that continue over a restart.
 
-    `rejected`: requests refused, by error code. `notifications`: attempts by (receiver, outcome), at zero from the
-    start, so that the first failure is an increase. `evaluated`: when the last evaluation ended, seconds since 1970.
-    `late`: seconds by which it began too late. `every`: planned interval, seconds.
+    `process` and `model`: numbers of families without labels of their own. `rejected`: requests refused, by error code.
+    `notifications`: attempts by (receiver, outcome), at zero from the start, so that the first failure is an increase.
     """
 
-    latency: Latency = field(default_factory=Latency)
-    model_errors: int = 0
+    process: Mapping[Family, Any] = field(default_factory=dict)
+    model: Mapping[Family, Any] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
-    dropped: int = 0
-    repeated: int = 0
-    outcomes: OutcomeCounts | None = None
-    gaps: int = 0
-    fold_lag: float = 0.0
-    journal_bytes: int = 0
-    database_bytes: int = 0
-    evaluations: int = 0
-    evaluated: float | None = None
-    late: float = 0.0
-    every: float = 60.0
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    waiting: int = 0
-    dead_letters: int = 0
+    latency: Latency = field(default_factory=Latency)
+    outcomes: OutcomeCounts | None = None
 
 
 class ShownPerformance(NamedTuple):

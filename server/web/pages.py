@@ -26,6 +26,7 @@ from monitor.clock import iso
 from monitor.columns.column import MAX_TEXT, ROLES, Role, column_path
 from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
+from monitor.exposition import families
 from monitor.judging.evaluation import Evaluation
 from monitor.judging.usual import Judged
 from monitor.notify import guide
@@ -388,20 +389,22 @@ def health() -> Response:
     each = [run.facts(one) for one in every]
     with one_moment(run.folder.database) as connection:
         gaps = list_gaps(connection, most=50)
-    own, count = each[0], words.count
-    evaluated = words.clock_time(own.evaluated, run.clock.time()) if own.evaluated else "not yet"
+    own, count = each[0].process, words.count
+    lag, evaluated = own[families.FOLD_LAG], own.get(families.EVALUATION_TIME)
+    last = words.clock_time(evaluated, run.clock.time()) if evaluated else "not yet"
+    refused = ", ".join(f"{n:,} {code}" for code, n in sorted(each[0].rejected.items()))
     facts = {
         "Predictions recorded": count(sum(one.totals.n for one in every)),
-        "Predictions that could not be recorded": count(own.dropped),
-        "Recorded but not folded yet, for": words.duration(own.fold_lag) if own.fold_lag else "nothing waits",
-        "Evaluations": f"{count(own.evaluations)}, the last one {evaluated}",
-        "Evaluated every": words.duration(own.every),
-        "Predictions that the model failed": count(sum(one.model_errors for one in each)),
-        "Requests refused": ", ".join(f"{n:,} {code}" for code, n in sorted(own.rejected.items())) or "none",
-        "Notifications waiting": count(own.waiting),
-        "Notifications not delivered": count(own.dead_letters),
-        "Database": words.size(own.database_bytes),
-        "Journal": words.size(own.journal_bytes),
+        "Predictions that could not be recorded": count(own[families.CAPTURE_DROPPED]),
+        "Recorded but not folded yet, for": words.duration(lag) if lag else "nothing waits",
+        "Evaluations": f"{count(own[families.EVALUATIONS])}, the last one {last}",
+        "Evaluated every": words.duration(own[families.EVALUATION_EVERY]),
+        "Predictions that the model failed": count(sum(one.model[families.MODEL_ERRORS] for one in each)),
+        "Requests refused": refused or "none",
+        "Notifications waiting": count(own[families.WAITING]),
+        "Notifications not delivered": count(own[families.DEAD_LETTERS]),
+        "Database": words.size(own[families.DATABASE_BYTES]),
+        "Journal": words.size(own[families.JOURNAL_BYTES]),
     }
     for one in every:
         title = one.series.subject.title

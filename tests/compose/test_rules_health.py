@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from monitor.columns.column import Column, Schema
+from monitor.exposition import families as f
+from monitor.exposition.families import Family
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Snapshot
 from monitor.reference.file import Reference
@@ -30,6 +33,10 @@ ALERTS = (
 )
 MINUTES = 20
 
+#: Numbers of a process that is well.
+WELL = dict.fromkeys((f.CAPTURE_DROPPED, f.FOLD_LAG, f.EVALUATION_LATE, f.WAITING, f.DEAD_LETTERS, f.MODEL_ERRORS), 0.0)
+WELL[f.EVALUATION_EVERY] = 60.0
+
 
 def after(healths: list[Health], up: str | None = "1", max_series: int = 10_000) -> list[dict[str, str]]:
     """What is scraped, given how the process is minute by minute."""
@@ -42,17 +49,24 @@ def after(healths: list[Health], up: str | None = "1", max_series: int = 10_000)
     return found + (series(bodies, job="telltale", instance="a:1") if up == "1" else [])
 
 
-def steady(**facts: Any) -> list[Health]:
+def at(evaluated: float, facts: Mapping[Family, float] = MappingProxyType({})) -> Health:
+    """A process that evaluated last at a moment and is otherwise as `facts` say, or well."""
+    process = {**WELL, f.EVALUATION_TIME: evaluated, f.EVALUATIONS: evaluated // 60, **facts}
+    failed = process.pop(f.MODEL_ERRORS)
+    return Health(process, {f.MODEL_ERRORS: failed})
+
+
+def steady(facts: Mapping[Family, float] = MappingProxyType({})) -> list[Health]:
     """A process that evaluates every minute and is otherwise as `facts` say."""
-    return [Health(evaluated=minute * 60.0, evaluations=minute, **facts) for minute in range(MINUTES + 1)]
+    return [at(minute * 60.0, facts) for minute in range(MINUTES + 1)]
 
 
 def stuck() -> list[Health]:
-    return [Health(evaluated=300.0, evaluations=5)] * (MINUTES + 1)
+    return [at(300.0)] * (MINUTES + 1)
 
 
-def counting(field: str) -> list[Health]:
-    return [Health(evaluated=minute * 60.0, **{field: minute}) for minute in range(MINUTES + 1)]
+def counting(family: Family) -> list[Health]:
+    return [at(minute * 60.0, {family: minute}) for minute in range(MINUTES + 1)]
 
 
 @pytest.mark.parametrize(
@@ -61,13 +75,13 @@ def counting(field: str) -> list[Health]:
         (after(steady()), set()),
         (after([], up="0"), {"TelltaleDown"}),
         (after([], up=None), {"TelltaleAbsent"}),
-        (after(counting("dropped")), {"TelltaleCaptureDropping"}),
-        (after(counting("model_errors")), {"TelltaleModelErrors"}),
-        (after(steady(fold_lag=120.0)), {"TelltaleFoldLagging"}),
+        (after(counting(f.CAPTURE_DROPPED)), {"TelltaleCaptureDropping"}),
+        (after(counting(f.MODEL_ERRORS)), {"TelltaleModelErrors"}),
+        (after(steady({f.FOLD_LAG: 120.0})), {"TelltaleFoldLagging"}),
         (after(stuck()), {"TelltaleEvaluationsLate"}),
-        (after(steady(late=200.0)), {"TelltaleEvaluationsLate"}),
-        (after(steady(dead_letters=2)), {"TelltaleDeliveriesDead"}),
-        (after(steady(waiting=1)), {"TelltaleDeliveriesWaiting"}),
+        (after(steady({f.EVALUATION_LATE: 200.0})), {"TelltaleEvaluationsLate"}),
+        (after(steady({f.DEAD_LETTERS: 2})), {"TelltaleDeliveriesDead"}),
+        (after(steady({f.WAITING: 1})), {"TelltaleDeliveriesWaiting"}),
         (after(steady(), max_series=210), {"TelltaleSeriesDropped"}),
     ],
 )
@@ -84,10 +98,8 @@ def test_what_fires(tmp_path: Path, inputs: list[dict[str, str]], expected: set[
 def mended(bad: list[Health], minutes: int) -> list[dict[str, str]]:
     """What is scraped of a process in trouble for so many minutes, and healthy until forty have passed."""
     last = bad[minutes - 1]
-    good = [
-        Health(evaluated=minute * 60.0, dropped=last.dropped, model_errors=last.model_errors)
-        for minute in range(minutes, 41)
-    ]
+    kept = {f.CAPTURE_DROPPED: last.process[f.CAPTURE_DROPPED], **last.model}
+    good = [at(minute * 60.0, kept) for minute in range(minutes, 41)]
     up, *others = after(bad[:minutes] + good)
     return [{**up, "values": "1x40"}, *others]
 
@@ -95,13 +107,13 @@ def mended(bad: list[Health], minutes: int) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("inputs", "minutes", "alert"),
     [
-        (mended(counting("dropped"), 10), 10, "TelltaleCaptureDropping"),
-        (mended(counting("model_errors"), 10), 10, "TelltaleModelErrors"),
-        (mended(steady(fold_lag=120.0), 10), 10, "TelltaleFoldLagging"),
-        (mended([Health(evaluated=30.0)] * 10, 10), 10, "TelltaleEvaluationsLate"),
-        (mended(steady(late=200.0), 10), 10, "TelltaleEvaluationsLate"),
-        (mended(steady(dead_letters=2), 10), 10, "TelltaleDeliveriesDead"),
-        (mended(steady(waiting=1), 20), 20, "TelltaleDeliveriesWaiting"),
+        (mended(counting(f.CAPTURE_DROPPED), 10), 10, "TelltaleCaptureDropping"),
+        (mended(counting(f.MODEL_ERRORS), 10), 10, "TelltaleModelErrors"),
+        (mended(steady({f.FOLD_LAG: 120.0}), 10), 10, "TelltaleFoldLagging"),
+        (mended([at(30.0)] * 10, 10), 10, "TelltaleEvaluationsLate"),
+        (mended(steady({f.EVALUATION_LATE: 200.0}), 10), 10, "TelltaleEvaluationsLate"),
+        (mended(steady({f.DEAD_LETTERS: 2}), 10), 10, "TelltaleDeliveriesDead"),
+        (mended(steady({f.WAITING: 1}), 20), 20, "TelltaleDeliveriesWaiting"),
         ([{"series": 'up{job="telltale",instance="a:1"}', "values": "0x9 1x30"}], 10, "TelltaleDown"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult, Span
+from monitor.exposition import families as f
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
 from monitor.instruments import SECONDS
 from monitor.outcomes.baseline import Baseline
@@ -70,12 +71,14 @@ def snapshot(schema: Schema, reference: Reference) -> Snapshot:
         Alert("default", "bmi", "prediction"),
         Alert("performance", "performance", "outcome"),
     ]
+    numbers = (f.CAPTURE_DROPPED, f.GAPS, f.JOURNAL_BYTES, f.DATABASE_BYTES, f.EVALUATIONS, f.EVALUATION_LATE)
+    process = dict.fromkeys((*numbers, f.WAITING, f.DEAD_LETTERS), 0)
     health = Health(
+        process={**process, f.FOLD_LAG: 0.25, f.EVALUATION_TIME: 1_700_000_000.5, f.EVALUATION_EVERY: 60.0},
+        model={f.MODEL_ERRORS: 0, f.REPEATED: 0},
         latency=Latency(SECONDS, tuple(range(14)), 1.25),
         rejected={"bad_json": 3},
         notifications={("team", "sent"): 2, ("team", "failed"): 0},
-        evaluated=1_700_000_000.5,
-        fold_lag=0.25,
         outcomes=OutcomeCounts({"joined": 4}, Latency(SECONDS, tuple(range(14)), 900.0), 12, 2),
     )
     return Snapshot(

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.columns.batch import fold
 from monitor.columns.binning import Binner
+from monitor.exposition import families
 from monitor.series import Series
 from monitor.source.protocol import Gap, Handover, Source
 from monitor.store.windows.ledger import read_cursor
@@ -78,7 +79,7 @@ def test_a_source_that_is_no_journal_is_counted_once(tmp_path, monkeypatch):
     assert (table.done, runtime.only.totals.n) == (10, 15)
     runtime.fold()
     assert (table.done, runtime.only.totals.n, runtime.journals.unfolded) == (25, 30, False)
-    assert (runtime.journals.dropped, runtime.facts().journal_bytes > 1000) == (3, True)
+    assert (runtime.journals.dropped, runtime.facts().process[families.JOURNAL_BYTES] > 1000) == (3, True)
     assert "the warehouse is away" in runtime.health()["checks"][0]["detail"]
     monitored.close()
     assert table.closed
