@@ -1,4 +1,4 @@
-"""The words of the pages, a short paragraph each in `templates/words.txt`: /help lists them, tooltips show them.
+"""The words of the pages, a short paragraph each in `templates/words.toml`: /help lists them, tooltips show them.
 
 A template marks a word with the filter `term`, which links it to its paragraph.
 """
@@ -6,28 +6,15 @@ A template marks a word with the filter `term`, which links it to its paragraph.
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from markupsafe import Markup
 
-
-def read(text: str) -> dict[str, dict[str, str]]:
-    r"""Read paragraphs by word, by the heading that they are under.
-
-    >>> read("# Alerts\npending: An alert that waits: for its time.")
-    {'Alerts': {'pending': 'An alert that waits: for its time.'}}
-    """
-    out: dict[str, dict[str, str]] = {}
-    for line in text.splitlines():
-        if line.startswith("# "):
-            words = out[line[2:]] = {}
-        else:
-            word, _, paragraph = line.partition(": ")
-            words[word] = paragraph
-    return out
-
-
-WORDS = read((Path(__file__).parent / "templates" / "words.txt").read_text("utf-8"))
+#: Paragraphs by word, by the heading that they are under.
+WORDS: dict[str, dict[str, str]] = tomllib.loads(
+    (Path(__file__).parent / "templates" / "words.toml").read_text("utf-8")
+)
 TEXTS = {word: text for group in WORDS.values() for word, text in group.items()}
 
 #: Words of other forms, mostly of headings.
