@@ -240,33 +240,41 @@ def entry(
     reason: str = "",
 ) -> Entry:
     """Describe an alert with its verdict; without a verdict only with what the alert itself knows."""
-    said: dict[str, Any] = {"value": alert.value}
+    facts: dict[str, Any] = {"value": alert.value}
     if result is not None:
-        said |= {name: getattr(result, name) for name in ("statistic", "threshold", "n", "m", "reference")}
-        said["value"] = alert.value if result.value is None else result.value
-        said["explained"] = result.reason if result.state == "drift" else ""
-        said["window"] = (result.window.start, result.window.end)
+        facts |= {name: getattr(result, name) for name in ("statistic", "threshold", "n", "m", "reference")}
+        facts["value"] = alert.value if result.value is None else result.value
+        facts["explained"] = result.reason if result.state == "drift" else ""
+        facts["window"] = None if alert.role == "traffic" else (result.window.start, result.window.end)
         if direction := result.direction:
-            said |= {name: getattr(direction, name) for name in ("change", "before", "after")}
-            said["direction"] = direction.text
-            said["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
-        if harm := result.harm:
-            said |= {"harm": harm.text, "brief": harm.brief, "effect": harm.effect, "importance": harm.importance}
-        elif said.get("change") in ("worse", "estimate worse"):
-            by = "measured" if said["change"] == "worse" else "estimated without outcomes"
-            said |= {"harm": f"harmful ({by})", "brief": "harmful", "effect": "harmful"}
-        if result.state == "ok":
-            back = "back within its threshold for now, so without harm"
-            said |= {"harm": back, "brief": "harmless", "effect": "harmless"}
-    if alert.role == "traffic":
-        said |= {"harm": "", "brief": "", "window": None}
-    said.setdefault("harm", f"harm unknown: {_why_unknown(alert.role, result)}")
-    same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
-    return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
+            facts |= {name: getattr(direction, name) for name in ("change", "before", "after")}
+            facts["direction"] = direction.text
+            facts["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
+    facts |= _harm(alert.role, result, facts.get("change", ""))
+    began = alert.began if since is None else since
+    same = (alert.column, alert.role, status, alert.severity, alert.event_id, began)
+    return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **facts)
+
+
+def _harm(role: Role, result: DriftResult | None, change: str) -> dict[str, Any]:
+    """What a shift does to the model, as fields of an entry."""
+    harm = result.harm if result else None
+    if result is not None and result.state == "ok":
+        text, brief, effect = "back within its threshold for now, so without harm", "harmless", "harmless"
+    elif harm:
+        text, brief, effect = harm.text, harm.brief, harm.effect
+    elif change in ("worse", "estimate worse"):
+        by = "measured" if change == "worse" else "estimated without outcomes"
+        text, brief, effect = f"harmful ({by})", "harmful", "harmful"
+    else:
+        text, brief, effect = f"harm unknown: {_why_unknown(role, result)}", "harm unknown", "unknown"
+    if role == "traffic":  # there is nothing to judge the harm of
+        text = brief = ""
+    return {"harm": text, "brief": brief, "effect": effect, "importance": harm.importance if harm else None}
 
 
 def _why_unknown(role: Role, result: DriftResult | None) -> str:
-    """Say why no harm is known of a column that was not tested, or of which nothing can be told."""
+    """Say why no harm is known of a column that was not tested, or of which nothing can be said."""
     if result is None or result.value is None:
         return "no verdict at this time"
     of = {

@@ -158,34 +158,45 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
 
 
 def _head(message: Message) -> Block:
+    """What holds for all columns of a message, and for the message itself."""
     firing = message.drifted
-    lines: list[Line] = [_harm(firing)] if any(item.harm for item in firing) else []
-    # A line of its own has the numbers of a prediction that has drifted.
-    if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
-        what = cut(message.answers, 300).partition(": ")[2]
-        said = _plainer(Piece(what), len(firing) > FEW).text
-        lines.append((Piece("predictions: "), Piece(said, "code")))  # it may name classes
-    shares: dict[str, float] = {}
-    for item in (item for item in firing if item.importance is not None):
-        shares[item.model] = shares.get(item.model, 0.0) + (item.importance or 0.0)
-    if len(shares) == 1:
-        share = percent(round(sum(shares.values()), 2))
-        lines.append((Piece(f"importance for the model: {share} (all columns: 100 %)"),))
-    elif shares:
-        each = ", ".join(f"{cut(model)} {percent(round(share, 2))}" for model, share in shares.items())
-        lines.append((Piece("importance for each model: "), Piece(each, "code")))
-    if began := _began(message):
-        lines.append((Piece(began),))
-    labels = message.entries[0].labels if message.entries else {}
-    given = [f"{name}={value}" for name, value in sorted(labels.items())[:LABELS]]
-    lines += [(Piece(cut(text, 2 * LONGEST), "code"),) for text in given]
+    harm = [_harm(firing)] if any(item.harm for item in firing) else []
+    since = [(Piece(began),)] if (began := _began(message)) else []
     notes = {
         f"changed {message.changes} times since the last message": message.changes > max(2, len(message.entries)),
         f"delayed by {duration(message.delayed)}: written {clock_time(message.at, message.now)}": message.delayed,
         "may be a repeat: no answer came to an earlier attempt": message.repeated,
         **{cut(item.reason, 200): item.reason for item in firing},
     }
-    return (*lines, *((Piece(said),) for said, holds in notes.items() if holds))
+    written = [(Piece(note),) for note, holds in notes.items() if holds]
+    return (*harm, *_predictions(message), *_importance(firing), *since, *_labels(message), *written)
+
+
+def _predictions(message: Message) -> Block:
+    """The numbers of predictions that have moved, unless a prediction that fires has them in a line of its own."""
+    firing, (_, colon, numbers) = message.drifted, cut(message.answers, 300).partition(": ")
+    if not firing or not colon or any(item.role == "prediction" for item in firing):
+        return ()
+    plainer = _plainer(Piece(numbers), len(firing) > FEW).text
+    return ((Piece("predictions: "), Piece(plainer, "code")),)  # it may name classes
+
+
+def _importance(firing: Sequence[Entry]) -> Block:
+    """How important all columns together are, for each model."""
+    shares: dict[str, float] = {}
+    for item in firing:
+        if item.importance is not None:
+            shares[item.model] = shares.get(item.model, 0.0) + item.importance
+    rounded = [(cut(model), percent(round(share, 2))) for model, share in shares.items()]
+    if len(rounded) > 1:
+        each = ", ".join(f"{model} {share}" for model, share in rounded)
+        return ((Piece("importance for each model: "), Piece(each, "code")),)
+    return tuple((Piece(f"importance for the model: {share} (all columns: 100 %)"),) for _, share in rounded)
+
+
+def _labels(message: Message) -> Block:
+    labels = sorted(message.entries[0].labels.items()) if message.entries else []
+    return tuple((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),) for name, value in labels[:LABELS])
 
 
 def _harm(firing: Sequence[Entry]) -> Line:
@@ -210,37 +221,45 @@ def _began(message: Message) -> str:
 
 def _column(item: Entry, message: Message) -> Line:
     """A column in one line: what changed, since when, what it does to the model."""
-    marks = {"new": " (new)", "more severe": f" (now {item.severity})", "harmful": " (now harmful)"}
-    marks = marks if message.kind == "update" else {}
-    new = [Piece(marks[item.status], "bold")] if item.status in marks else []
-    pieces = [Piece(_name(item, message), "code" if item.role == "outcome" else "name"), *new]
-    if item.role == "prediction":
-        named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
-        model = [Piece(cut(item.model), "code"), Piece(": ")] * _several(message)
-        pieces = [*model, Piece("predictions"), *named, *new]
+    name = _heading(item, message)
     if item.back:
-        return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
-    changes: list[Line] = []
+        return (*name, Piece(": within its threshold now; resolves if that lasts"))
     many = len(message.firing) > FEW
-    if item.silent and not _several(message):  # the title has since when
-        changes.append((Piece(item.direction.partition("; ")[2]),))
-    elif item.worse:  # the title has the other numbers
-        changes += [(Piece(f"95 % interval {interval}"),) for interval in re.findall(INTERVAL, item.direction)]
-    elif item.direction:
-        changes.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))
+    parts = [(", ", change) for change in _changes(item, message, many)]
     if not _began(message):
-        changes.append((Piece(f"alert since {date_time(item.since, message.now)}"),))
+        parts.append((", ", (Piece(f"alert since {date_time(item.since, message.now)}"),)))
+    if item.explained:
+        parts.append(("; ", _sentence(item.explained, re.findall(UNUSUAL_SHARE, item.explained))))
     # The head has the harm if it is the same of all, and what all such estimates rest on.
     harm = item.brief if many else item.harm.replace(ESTIMATE, "")
-    harm = harm if len({one.harm for one in message.drifted}) > 1 else ""
-    reasons = [
-        _sentence(text, re.findall(pattern, text))
-        for text, pattern in ((item.explained, UNUSUAL_SHARE), (harm, MOVED_SHARE))
-        if text
-    ]
-    for sep, part in zip((": ", *[", "] * (len(changes) - 1), *["; "] * 2), (*changes, *reasons), strict=False):
-        pieces += [Piece(sep), *part]
+    if harm and len({one.harm for one in message.drifted}) > 1:
+        parts.append(("; ", _sentence(harm, re.findall(MOVED_SHARE, harm))))
+    pieces = list(name)
+    for place, (separator, part) in enumerate(parts):
+        pieces += [Piece(separator if place else ": "), *part]
     return tuple(pieces)
+
+
+def _heading(item: Entry, message: Message) -> Line:
+    """A column's name, and in an update what is new about it."""
+    news = {"new": " (new)", "more severe": f" (now {item.severity})", "harmful": " (now harmful)"}
+    new = [Piece(news[item.status], "bold")] if message.kind == "update" and item.status in news else []
+    if item.role != "prediction":
+        return (Piece(_name(item, message), "code" if item.role == "outcome" else "name"), *new)
+    model = [Piece(cut(item.model), "code"), Piece(": ")] if _several(message) else []
+    named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
+    return (*model, Piece("predictions"), *named, *new)
+
+
+def _changes(item: Entry, message: Message, many: bool) -> list[Line]:
+    """What changed, as far as the title does not say it."""
+    if item.silent and not _several(message):  # the title has since when
+        return [(Piece(item.direction.partition("; ")[2]),)]
+    if item.worse:  # the title has the other numbers
+        return [(Piece(f"95 % interval {interval}"),) for interval in re.findall(INTERVAL, item.direction)]
+    if not item.direction:
+        return []
+    return [tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names))]
 
 
 def _several(message: Message) -> bool:
@@ -295,8 +314,8 @@ def _todo(message: Message) -> Block:
         step = f"what to do: {'It can wait until the morning. ' * message.harmless}{first_step(message.guide)} "
         lines.append((Piece(step), Piece(message.guide, "link" if message.link else "plain")))
         lines += [(Piece(f"{what}: "), Piece(command, "code")) for what, command in commands(message)]
-    told = any(message.model in item.reason for item in message.entries)
-    facts = (("model version ", "" if told else message.model), ("rule ", message.group), ("event ", message.event_id))
+    named = any(message.model in item.reason for item in message.entries)
+    facts = (("model version ", "" if named else message.model), ("rule ", message.group), ("event ", message.event_id))
     given = [(what, cut(text)) for what, text in facts if text]
     about = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(given)]
     if about:
