@@ -161,6 +161,7 @@ class _Reader:
         self.source = source
 
     def config(self, data: dict[str, Any]) -> Config:
+        """Read all sections, each by itself, and check them together."""
         known = [*SECTIONS, "models", "rule", "receivers"]
         for name in data:
             if name not in known:
@@ -177,27 +178,32 @@ class _Reader:
         sections["models"] = tuple(one["model"] for one in own)
         sections["sources"] = tuple(one["source"] for one in own)
         models = sections["models"] or (sections["model"],)
-        if own and sections["metrics"].boxkite:
-            raise self.error("metrics.boxkite: its names have no room for a model; it needs [model]")
-        receivers = self.receivers(data.get("receivers", {}))
         taking = [one.name for one in models if one.outcomes and "outcomes" in data]
-        every = [one.name for one in models]
-        rules = self.rules(data.get("rule", []), sections["drift"], every, taking, sections["alerts"].labels)
-        for source in (sections["source"], *sections["sources"]):
-            short = next(
-                (rule.name for rule in rules if source.kind == "table" and 0 < rule.window <= source.lag), None
-            )
-            if short is not None:
-                raise self.error(f"source.lag: the window of rule {short!r} has no rows that are so old")
-            if source.outcome and "outcomes" not in data:
+        every, labels = [one.name for one in models], sections["alerts"].labels
+        rules = self.rules(data.get("rule", []), sections["drift"], every, taking, labels)
+        receivers = self.receivers(data.get("receivers", {}))
+        config = Config(**sections, rules=rules, receivers=receivers, file=self.source)
+        self.check(config)
+        return config
+
+    def check(self, config: Config) -> None:
+        """Refuse sections that do not fit together."""
+        if config.named and config.metrics.boxkite:
+            raise self.error("metrics.boxkite: its names have no room for a model; it needs [model]")
+        for source in (config.source, *config.sources):
+            short = [rule.name for rule in config.rules if source.kind == "table" and 0 < rule.window <= source.lag]
+            if short:
+                raise self.error(f"source.lag: the window of rule {short[0]!r} has no rows that are so old")
+            if source.outcome and config.outcomes is None:
                 raise self.error("source.outcome: outcomes are taken if there is a section [outcomes]")
-        names = [receiver.name for receiver in receivers]
-        wanted = {name: sections[name].receivers for name in ("alerts", "report")}
-        wanted |= {f"rule {rule.name}": rule.receivers for rule in rules}
-        for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
+        names = [receiver.name for receiver in config.receivers]
+        wanted = [("alerts", config.alerts.receivers), ("report", config.report.receivers)]
+        wanted += [
+            (f"rule {rule.name}", rule.receivers) for rule in config.rules
+        ]  # rules of two models may share a name
+        for where, name in ((where, name) for where, listed in wanted for name in listed):
             if name not in names:
                 raise self.error(f"{where}: there is no receiver {name!r}", name, names)
-        return Config(**sections, rules=rules, receivers=receivers, file=self.source)
 
     def models(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         """The tables `[models.NAME]`: `model` and `source` of each."""

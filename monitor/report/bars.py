@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
@@ -60,6 +60,10 @@ class Part(NamedTuple):
     bins: Sequence[int]
 
 
+#: The bins of a bar, and its left and right end.
+Place = tuple[Part, float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Plane:
     """All bars of a column, left to right. `low`, `high`: the values at the ends of the inner bars, None without any.
@@ -103,25 +107,33 @@ def lay_out(
     `finest`: neighbouring bins narrower than this share one bar, since alone they show only noise.
     """
     before, after = shares(reference), shares(test)
+    if column.numeric and len(column.edges) > 1:
+        axis, places = _on_axis(column, before, after, slot, finest)
+    else:
+        axis, places = Plane(()), [*_slots(column, before, after, slot / 2)]
+    bars = [
+        Bar(part.where, part.label, left, right, sum(before[i] for i in part.bins), sum(after[i] for i in part.bins))
+        for part, left, right in places
+    ]
+    return replace(axis, bars=_raised(bars))
 
-    def bar(part: Part, left: float, right: float) -> Bar:
-        was, now = sum(map(before.__getitem__, part.bins)), sum(map(after.__getitem__, part.bins))
-        return Bar(part.where, part.label, left, right, was, now)
 
-    if not column.numeric or len(column.edges) < 2:
-        return Plane(_raised([bar(*place) for place in _slots(column, before, after, slot / 2)]))
-    edges, gap, step = column.edges, slot / 2, slot * 1.5
+def _on_axis(
+    column: Column, before: Sequence[float], after: Sequence[float], slot: float, finest: float
+) -> tuple[Plane, list[Place]]:
+    """The axis of a numeric column without its bars, and their places: what is set apart is left and right of it."""
+    edges, step = column.edges, slot * 1.5
     first, last = _visible(edges, before, after)
     left, right = _tails(column, before, after, first, last)
     origin, end = len(left) * step, 1.0 - len(right) * step
-    bars = [bar(part, i * step, i * step + slot) for i, part in enumerate(left)]
-    places = [fraction(edge, edges[first], edges[last]) for edge in edges]
-    for one, other in _merged(places, first, last, finest / (end - origin)):
+    axis = Plane((), edges[first], edges[last], origin, end - origin)
+    places = [(part, i * step, i * step + slot) for i, part in enumerate(left)]
+    relative = [fraction(edge, edges[first], edges[last]) for edge in edges]
+    for low, high in _merged(relative, first, last, finest / axis.width):
         # Bin i is between edges i - 1 and i.
-        x0, x1 = origin + places[one] * (end - origin), origin + places[other] * (end - origin)
-        bars.append(bar(Part("inside", "", range(one + 1, other + 1)), x0, x1))
-    bars += [bar(part, end + gap + i * step, end + (i + 1) * step) for i, part in enumerate(right)]
-    return Plane(_raised(bars), edges[first], edges[last], origin, end - origin)
+        places.append((Part("inside", "", range(low + 1, high + 1)), axis.at(edges[low]), axis.at(edges[high])))
+    places += [(part, end + slot / 2 + i * step, end + (i + 1) * step) for i, part in enumerate(right)]
+    return axis, places
 
 
 def _tails(
@@ -179,9 +191,7 @@ def _visible(edges: Sequence[float], before: Sequence[float], after: Sequence[fl
     return first, last
 
 
-def _slots(
-    column: Column, before: Sequence[float], after: Sequence[float], gap: float
-) -> Iterator[tuple[Part, float, float]]:
+def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap: float) -> Iterator[Place]:
     """Places of bars of one width: categories, or the two bins of a column with a single edge."""
     labels = column.labels
     known = range(column.value_bins if column.numeric else len(column.categories))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -228,36 +228,38 @@ def headline(
         when = f"in the {words.duration(window.end - window.start)} to {words.date_time(window.end)}"
     moved = predictions_moved(evaluation.results)
     more = f"{moved[:1].upper()}{moved[1:]}." if moved else ""
-    return _worst(listed, evaluation, every, when, rows)._replace(more=more)
+    return next(_headlines(listed, evaluation, every, when, rows))._replace(more=more)
 
 
-def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str, rows: str) -> Headline:
+def _headlines(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str, rows: str) -> Iterator[Headline]:
+    """What is true of an evaluation, the worst first."""
     for silent in filter(None, (one.direction for one in evaluation.traffic)):
-        return Headline("warning", f"No traffic: {silent.text}")
+        yield Headline("warning", f"No traffic: {silent.text}")
     if not evaluation.judged:
-        return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
+        yield Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
+        return
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
     watched = sum(row.result is not None for row in listed)
     if drifted := by_state["drift"]:
-        return _drifted(drifted, watched)
+        yield _drifted(drifted, watched)
     if failed := by_state["error"]:
-        return Headline("warning", f"{_columns(failed, watched)} could not be judged: {_names(failed)}")
+        yield Headline("warning", f"{_columns(failed, watched)} could not be judged: {_names(failed)}")
     judged = next((judged for judged in evaluation.judged if judged.test.n), evaluation.judged[0])
     span, needed = evaluation.judged[0].window, judged.rule.min_samples
     when = when or f"in the last {words.duration(span.end - span.start)}"
     if not judged.test.n:
-        return Headline("unknown", f"No traffic: no {rows} {when}")
+        yield Headline("unknown", f"No traffic: no {rows} {when}")
     if moved := by_state["warning"]:
-        return Headline("warning", f"No drift; {_columns(moved, watched, 'has')} moved a little: {_names(moved)}")
+        yield Headline("warning", f"No drift; {_columns(moved, watched, 'has')} moved a little: {_names(moved)}")
     short = by_state["insufficient data"]
     if short and len(short) == watched and judged.test.n < needed:
         n = words.count(judged.test.n)
-        return Headline("unknown", f"Not enough data yet: {n} of {words.count(needed)} {rows} {when}")
+        yield Headline("unknown", f"Not enough data yet: {n} of {words.count(needed)} {rows} {when}")
     if short and len(short) == watched:  # most values of these predictions are missing
-        return Headline("unknown", f"Not enough values yet: {short[0].moved}")
+        yield Headline("unknown", f"Not enough values yet: {short[0].moved}")
     quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} {rows} {when}"
     rest = [row for state in ("no reference", "insufficient data", "no traffic") for row in by_state[state]]
-    return Headline("ok", quiet + (f"; no verdict on {_columns(rest, watched)}: {_names(rest)}" if rest else ""))
+    yield Headline("ok", quiet + (f"; no verdict on {_columns(rest, watched)}: {_names(rest)}" if rest else ""))
 
 
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:

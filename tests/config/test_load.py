@@ -76,6 +76,11 @@ def refused(text: str) -> str:
         ('[drift]\nquiet = ["Christmas"]', ["drift.quiet", "2026-12-24/2026-12-26"]),
         ('[[rule]]\nname = "a"\nlabels = { "a b" = "c" }', ["rule.labels", "'a b'"]),
         ('[[rule]]\nname = "a"\nreceivers = ["team"]', ["there is no receiver 'team'"]),
+        (  # also if a rule of another model has that name
+            '[models.x]\n[models.y]\n[[rule]]\nname = "a"\nmodels = ["x"]\nreceivers = ["team"]\n'
+            '[[rule]]\nname = "a"\nmodels = ["y"]',
+            ["rule a: there is no receiver 'team'"],
+        ),
         ('[rule]\nname = "a"', ["[[rule]]"]),
         ('[receivers.team]\nurl_env = "X"', ["receivers.team.kind", "slack"]),
         ('[receivers.team]\nkind = "slak"', ["receivers.team.kind", "did you mean 'slack'"]),
