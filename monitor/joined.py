@@ -87,9 +87,9 @@ class Joined:
             raise AttributeError(name)
         return partial(self.ask, name)
 
-    def told(self, model: str | None, first: int, rows: int) -> dict[str, int]:
-        """What became of outcomes that were recorded here; see `Runtime.told`."""
-        found: dict[str, int] = self.ask("told", model, first, rows, NAMED + self._worker.key)
+    def outcome_results(self, model: str | None, first: int, rows: int) -> dict[str, int]:
+        """What became of outcomes that were recorded here; see `Runtime.outcome_results`."""
+        found: dict[str, int] = self.ask("outcome_results", model, first, rows, NAMED + self._worker.key)
         return found
 
     def ask(self, name: str, *given: Any, **named: Any) -> Any:

@@ -24,8 +24,8 @@ SOCKET = "owner.sock"
 
 #: What may be asked.
 CALLS = frozenset(
-    ("join", "step_down", "change", "reload", "fold", "told", "add", "evaluate", "judge", "drift", "status", "alerts")
-    + ("metrics", "health")
+    ("join", "step_down", "change", "reload", "fold", "outcome_results", "add", "evaluate", "judge", "drift")
+    + ("status", "alerts", "metrics", "health")
 )
 
 #: Seconds that an answer may take.

@@ -306,7 +306,7 @@ class Runtime:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
         self.writer.run(self.folding.fold)
 
-    def told(self, model: str | None, first: int, rows: int, key: str = "") -> dict[str, int]:
+    def outcome_results(self, model: str | None, first: int, rows: int, key: str = "") -> dict[str, int]:
         """Fold until outcomes are joined, by their sequence numbers, and say what became of them.
 
         `key`: of the journal of another process. One that another thread records may be before them.
@@ -317,7 +317,7 @@ class Runtime:
             source = watched.followed[key].outcomes if key else watched.outcomes
             if source is None or source.applied >= first + rows - 1:
                 break
-        return {} if source is None else source.told(first, rows)
+        return {} if source is None else source.results(first, rows)
 
     def add(self, name: str | None, batch: Batch, time: float | None, key: int) -> bool:
         """Commit counts of some predictions of a model; see `Folding.add`."""

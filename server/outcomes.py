@@ -94,7 +94,7 @@ class OutcomeRoute:
         if wait:
             try:
                 for first, rows in parts:
-                    results.update(self._runtime.told(self._watched.name, first, rows))
+                    results.update(self._runtime.outcome_results(self._watched.name, first, rows))
             except (StoreError, OSError, sqlite3.Error) as error:
                 log.warning("outcomes are accepted, and will be joined later: %s", error)
                 status, results = 202, Counter()

@@ -72,8 +72,8 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
         return Answer([*lines, "nothing was sent (--dry-run)"], facts)
     with bar(options, "Joining", len(rows.ids), " outcomes") as progress:
         results, where = deliver(config, series, rows, progress.update)
-    told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in results.items() if count)
-    return Answer([*lines, f"{where}: {told or 'nothing'}"], {**facts, **results})
+    listed = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in results.items() if count)
+    return Answer([*lines, f"{where}: {listed or 'nothing'}"], {**facts, **results})
 
 
 def read(reader: Reader, name: str, outcome: str, time: str | None, target: Target) -> Rows:
@@ -129,6 +129,6 @@ def deliver(
             part = slice(start, start + CHUNK)
             ids = rows.ids[part]
             first = model.outcome_recorder.record(ids, rows.values[part], np.array(rows.known[part]))
-            results.update(runtime.told(model.name, first, len(ids)))
+            results.update(runtime.outcome_results(model.name, first, len(ids)))
             progress(len(ids))
     return dict(results), where

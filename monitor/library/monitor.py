@@ -284,8 +284,8 @@ class Monitor(Observing):
         for first, rows in record_outcomes(recorder, ids, values, times):
             results["accepted"] += rows
             if wait or results["accepted"] > FLUSH_EVERY:
-                told = runtime.told(self._name, first, rows)
-                results.update(told if wait else {})
+                joined = runtime.outcome_results(self._name, first, rows)
+                results.update(joined if wait else {})
         return dict(results)
 
     # Judging and showing.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -198,6 +198,40 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
     ]
 
 
+class Comparison(NamedTuple):
+    """Replicas of two readings. `known`: those of the new one that were seen before, as they were seen then.
+
+    Of these, `fell`: with fewer predictions than before; `stayed`: their counters are in the old sums; `returned`: they
+    are not, since the replica was not seen then. `left`: replicas whose counters are in the old sums only.
+    """
+
+    known: dict[Replica, Seen]
+    fell: Set[Replica]
+    stayed: Set[Replica]
+    returned: Set[Replica]
+    left: Set[Replica]
+
+
+def compare(before: State, seen: Mapping[Replica, Seen]) -> Comparison:
+    """Find which replicas came, went or began anew since a reading."""
+    in_sums = {replica for replica, one in before.seen.items() if one.at == before.at}
+    # VictoriaMetrics does not give a number back to the last bit.
+    known = {one: was for one, was in before.seen.items() if one in seen and abs(was.since - seen[one].since) < 1}
+    fell = {one for one, was in known.items() if seen[one].total < was.total}
+    stayed = (in_sums & known.keys()) - fell
+    left = in_sums - stayed if stayed else set()  # if none stayed, nothing of the old sums is in the new
+    return Comparison(known, fell, stayed, known.keys() - in_sums - fell, left)
+
+
+class Advance(NamedTuple):
+    """What a reading adds. `batch`: None if that is nothing; `words`: which replicas are not counted, and why."""
+
+    state: State
+    batch: Batch | None
+    gaps: tuple[Gap, ...]
+    words: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """Counts a fleet. `total`: None if past counters cannot be asked for later: the state then keeps them."""
@@ -206,33 +240,34 @@ class Fleet:
     each: Each
     total: Total | None = None
 
-    def advance(
-        self, before: State | None, seen: Mapping[Replica, Seen], now: float
-    ) -> tuple[State, Batch | None, tuple[Gap, ...], tuple[str, ...]]:
+    def advance(self, before: State | None, seen: Mapping[Replica, Seen], now: float) -> Advance:
         """Count what was added since `before`; the first reading adds nothing. Raises what `total` and `each` raise."""
-        sums, own, words = self._read(seen, now)
-        if own is not None:
-            kept = {one: counters.astype(np.int64).tolist() for one, counters in own.items() if self.total is None}
-            seen = {one: seen[one]._replace(counters=kept.get(one)) for one in own}
+        sums, seen, own, words = self._read(seen, now)
+        whole = sums.astype(np.int64)
         if before is None:
-            return State(now, now, sums.astype(np.int64), seen), None, (), words
+            return Advance(State(now, now, whole, seen), None, (), words)
         past = {replica: one for replica, one in before.seen.items() if one.at >= now - REMEMBERED}
-        state = State(max(before.first, now - REMEMBERED + NEW), now, sums.astype(np.int64), {**past, **seen})
-        added, n, gaps = self._difference(before, seen, sums, now, own or {})
+        state = State(max(before.first, now - REMEMBERED + NEW), now, whole, {**past, **seen})
+        added, n, gaps = self._difference(before, seen, sums, now, own)
         counts, why = self.places.counts(added, n)
-        if why and n:
+        if n and not why:
+            return Advance(state, self.places.batch(counts, n), gaps, words)
+        if n:
             why = "the counters of replicas do not go on from those that were counted"
             gaps = (*gaps, Gap("damaged", iso(before.at), iso(now), n, why))
-        return state, self.places.batch(counts, n) if n and not why else None, gaps, words
+        return Advance(state, None, gaps, words)
 
     def _read(
         self, seen: Mapping[Replica, Seen], now: float
-    ) -> tuple[Floats, dict[Replica, Floats] | None, tuple[str, ...]]:
-        """Read all counters, added up; by replica if they had to be asked for, without those that cannot be counted."""
+    ) -> tuple[Floats, Mapping[Replica, Seen], dict[Replica, Floats], tuple[str, ...]]:
+        """Read all counters, added up; the replicas that can be counted; and the counters of each, if asked for.
+
+        The last part says in words which replicas cannot be counted.
+        """
         if self.total and seen:
             sums = self.total(seen)
             if not self.places.counts(sums, sum(one.total for one in seen.values()))[1]:
-                return sums, None, ()
+                return sums, seen, {}, ()
         found, own, words = self.each(seen, now) if seen else {}, dict[Replica, Floats](), list[str]()
         for replica, one in seen.items():
             counters = found.get(replica, self.places.nothing)
@@ -240,7 +275,9 @@ class Fleet:
                 words.append(f"not counted: replica {replica.name} {why}")
             else:
                 own[replica] = counters
-        return np.sum([self.places.zeros, *own.values()], axis=0), own, tuple(words)
+        kept = {one: counters.astype(np.int64).tolist() for one, counters in own.items() if self.total is None}
+        counted = {one: seen[one]._replace(counters=kept.get(one)) for one in own}
+        return np.sum([self.places.zeros, *own.values()], axis=0), counted, own, tuple(words)
 
     def _difference(
         self,
@@ -250,14 +287,8 @@ class Fleet:
         now: float,
         own: Mapping[Replica, Floats],
     ) -> tuple[Floats, int, tuple[Gap, ...]]:
-        """What was added: counters, NaN if they cannot be told, and predictions; and what is lost."""
-        in_sums = {replica for replica, one in before.seen.items() if one.at == before.at}
-        # VictoriaMetrics does not give a number back to the last bit.
-        known = {one: was for one, was in before.seen.items() if one in seen and abs(was.since - seen[one].since) < 1}
-        fell = {one for one, was in known.items() if seen[one].total < was.total}
-        stayed = (in_sums & known.keys()) - fell
-        returned = known.keys() - in_sums - fell
-        left = in_sums - stayed if stayed else set[Replica]()  # if none stayed, nothing of the old sums is in the new
+        """What was added: counters, NaN if they cannot be known, and predictions; and what is lost."""
+        known, fell, stayed, returned, left = compare(before, seen)
         past = self._past(before.seen, returned | left)
         lost, returned = returned - past.keys(), returned & past.keys()
         # What these have by now is not counted, only what they add from now on.

@@ -2,9 +2,7 @@
 
 When an outcome is folded, the sums of its prediction's hour and version change in the transaction that moves the
 cursor. Then it is written beside its prediction, and only then may the journal forget it: what a killed process had not
-written, the next start writes. The cursor has five parts: the applied sequence number; that before the last handover;
-the last prediction of each journal that was known then; the numbers of the outcomes that wait; and of those that had
-waited and were in the last handover.
+written, the next start writes.
 """
 
 from __future__ import annotations
@@ -45,8 +43,8 @@ WHOLE = -1.0
 #: How long an outcome waits for its prediction, in ns, and how many of them do at most.
 PATIENCE_NS, PATIENT = 3600 * 10**9, 10_000
 
-#: Newest outcomes of which it is known what became of each.
-TOLD = 1 << 20
+#: Newest outcomes whose results are kept.
+RESULTS_KEPT = 1 << 20
 
 _OURS = re.compile(r"([0-9a-f]{12})-([1-9][0-9]{0,15})", re.ASCII)
 
@@ -57,6 +55,38 @@ class Id(NamedTuple):
     number: int
     token: int
     key: int
+
+
+class Cursor(NamedTuple):
+    """How far outcomes are folded.
+
+    `applied`: the applied sequence number; `before`: that before the last handover; `known`: what `Predictions.known`
+    gave then. `waiting`: sequence numbers of outcomes that wait; `waited`: of those that had, in the last handover.
+    """
+
+    applied: int = 0
+    before: int = 0
+    known: str = "0"
+    waiting: Sequence[int] = ()
+    waited: Sequence[int] = ()
+
+    @classmethod
+    def from_text(cls, text: str) -> Cursor:
+        """Read what `to_text` wrote; empty means at the beginning."""
+        if not text:
+            return cls()
+        applied, before, known, *lists = text.split()
+        waiting, waited = ([int(one) for one in some.split(",") if one != "-"] for some in lists)
+        return cls(int(applied), int(before), known, waiting, waited)
+
+    def to_text(self) -> str:
+        """Write it as a source's cursor.
+
+        >>> Cursor(7, 5, "9", [6, 7]).to_text(), Cursor.from_text("7 5 9 6,7 -")
+        ('7 5 9 6,7 -', Cursor(applied=7, before=5, known='9', waiting=[6, 7], waited=[]))
+        """
+        lists = (",".join(map(str, numbers)) or "-" for numbers in (self.waiting, self.waited))
+        return f"{self.applied} {self.before} {self.known} {' '.join(lists)}"
 
 
 class Tokens(NamedTuple):
@@ -186,8 +216,8 @@ class OutcomeSource(Recorded):
             self.recorder = OutcomeRecorder(folder, series.schema, target, config, clock, start, before)
             self.journal = self.recorder.journal
         self._ahead: list[tuple[Records, int, list[Drops]]] = []
-        #: What became of the newest outcomes, by sequence number modulo the length.
-        self._told: Codes = np.zeros(TOLD, np.uint8)
+        #: Results of the newest outcomes, by sequence number modulo the length.
+        self._results: Codes = np.zeros(RESULTS_KEPT, np.uint8)
         #: Outcomes that wait for their predictions, in order, by the series that was served when they came.
         self._pending: dict[Series, Records] = {}
         #: Of the records that were handed over last, those that will wait once that is committed.
@@ -196,12 +226,10 @@ class OutcomeSource(Recorded):
         if journal:
             self._follow(PREDICTED + len(series.schema.predictions))
 
-    def told(self, first: int, rows: int) -> dict[str, int]:
-        """What became of outcomes that were folded lately, by sequence number: how many of each result."""
-        codes = self._told[np.arange(first, first + rows) % TOLD]
-        return {
-            name: int(count) for name, count in zip(RESULTS, np.bincount(codes, minlength=len(RESULTS)), strict=True)
-        }
+    def results(self, first: int, rows: int) -> dict[str, int]:
+        """How many outcomes of each result there are among some that were folded lately, by their sequence numbers."""
+        codes = self._results[np.arange(first, first + rows) % RESULTS_KEPT]
+        return dict(zip(RESULTS, np.bincount(codes, minlength=len(RESULTS)).tolist(), strict=True))
 
     # From here on: the writer's thread.
 
@@ -246,8 +274,7 @@ class OutcomeSource(Recorded):
     def _cursor(self, upto: int, before: int | None = None, waited: Sequence[int] = ()) -> str:
         """The cursor of a handover of the records beyond `before` up to `upto`, or of those that had `waited`."""
         waiting = [int(seq) for records in (*self._pending.values(), *self._unsettled) for seq in records["seq"]]
-        lists = (",".join(map(str, numbers)) or "-" for numbers in (waiting, waited))
-        return f"{upto} {upto if before is None else before} {self._predictions.known()} {' '.join(lists)}"
+        return Cursor(upto, upto if before is None else before, self._predictions.known(), waiting, waited).to_text()
 
     def _needed(self) -> int:
         return min(
@@ -277,7 +304,7 @@ class OutcomeSource(Recorded):
             if joined.any():
                 delays[whose] = join.delays(times[joined], known[joined])
         self._count_whole(series, records, codes, performance)
-        self._told[records["seq"] % TOLD] = codes
+        self._results[records["seq"] % RESULTS_KEPT] = codes
         self._unsettled = [records[codes == join.WAITS]]
         return Handover(
             self._cursor(upto, self.applied, () if upto > self.applied else records["seq"].tolist()),
@@ -305,24 +332,15 @@ class OutcomeSource(Recorded):
             performance[series, hour] = sums if held is None else held + sums
 
     def _look_up(self, series: Series, records: Records, room: int) -> tuple[Codes, Places, Floats]:
-        """Find the predictions of outcomes: where they wait, and what becomes of each; JOINED for all that wait.
+        """Find the predictions of outcomes: the result of each, where its prediction is, and its value.
 
-        `room`: how many more outcomes may wait for predictions that are not known. The third part are the outcomes as
-        the series of their predictions has them.
+        The result is JOINED if the prediction is found; the value is then as the series of the prediction has it.
+        `room`: see `_results_without_prediction`.
         """
-        kept, values = self._predictions.kept, records["values"]
-        tokens = values[:, TOKEN]
-        numbers = self._predictions.numbers(tokens, values[:, NUMBER], records["key"])
-        folded, recorded = self._predictions.reached(numbers)
-        places = kept.find(numbers)
-        codes = np.full(len(records), join.UNKNOWN, np.uint8)
-        past, nowhere = (numbers > 0) & (numbers <= folded), numbers == 0
-        codes[nowhere & (tokens > 0)] = join.OTHER_REPLICA
-        codes[past & (numbers < kept.begins(numbers))] = join.EXPIRED
-        codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
-        fresh = records["time"] > self._clock.time_ns() - PATIENCE_NS
-        codes[np.flatnonzero(nowhere & (tokens == 0) & fresh)[: max(0, room)]] = join.WAITS
-        codes[(numbers > folded) & (numbers <= recorded) & fresh] = join.WAITS
+        values = records["values"]
+        numbers = self._predictions.numbers(values[:, TOKEN], values[:, NUMBER], records["key"])
+        places = self._predictions.kept.find(numbers)
+        codes = self._results_without_prediction(records, numbers, room)
         outcomes = values[:, VALUE].copy()
         for index in np.unique(places.blocks[places.found]):
             mine = np.flatnonzero(places.blocks == index)
@@ -330,6 +348,23 @@ class OutcomeSource(Recorded):
             outcomes[mine], usable = join.recoded(outcomes[mine], self._target(series), target)
             codes[mine] = np.where(usable, join.JOINED, join.NOT_AN_OUTCOME)
         return codes, places, outcomes
+
+    def _results_without_prediction(self, records: Records, numbers: Numbers, room: int) -> Codes:
+        """Results of outcomes if their predictions, of these numbers, are not found: why, or that they wait.
+
+        `room`: how many may wait for a caller's id that is not known yet.
+        """
+        kept, tokens = self._predictions.kept, records["values"][:, TOKEN]
+        folded, recorded = self._predictions.reached(numbers)
+        past, nowhere = (numbers > 0) & (numbers <= folded), numbers == 0
+        fresh = records["time"] > self._clock.time_ns() - PATIENCE_NS
+        codes = np.full(len(records), join.UNKNOWN, np.uint8)
+        codes[nowhere & (tokens > 0)] = join.OTHER_REPLICA
+        codes[past & (numbers < kept.begins(numbers))] = join.EXPIRED
+        codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
+        codes[np.flatnonzero(nowhere & (tokens == 0) & fresh)[: max(0, room)]] = join.WAITS
+        codes[(numbers > folded) & (numbers <= recorded) & fresh] = join.WAITS
+        return codes
 
     def _keep(self, series: Series, records: Records, known: str | None = None) -> None:
         """Write committed outcomes beside their predictions, but for those that wait.
@@ -352,13 +387,14 @@ class OutcomeSource(Recorded):
         """
         if lost := self._predictions.kept.take_back(self.base + self.applied):
             log.error("the database has lost %d outcomes; those that the journal still has are counted again", lost)
-        _, before, known, *lists = (self._taken_up or "0 0 0 - -").split()
-        waiting, waited = (np.array([int(one) for one in some.split(",") if one != "-"], np.uint64) for some in lists)
+        cursor = Cursor.from_text(self._taken_up)
+        waiting, waited = (np.array(numbers, np.uint64) for numbers in (cursor.waiting, cursor.waited))
         for series, records in self._committed():
-            waits = np.isin(records["seq"], waiting)
+            numbers = records["seq"]
+            waits = np.isin(numbers, waiting)
             self._unsettled = [records[waits]]
-            last = waits | (records["seq"] > int(before)) | np.isin(records["seq"], waited)
-            self._keep(series, records[last], known)
+            in_handover = (numbers > cursor.before) | np.isin(numbers, waited)
+            self._keep(series, records[waits | in_handover], cursor.known)
 
     def _sync_kept(self) -> None:
         self._predictions.kept.sync()

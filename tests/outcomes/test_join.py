@@ -262,7 +262,7 @@ def test_each_result_is_told_and_counted(world: World) -> None:
     ]
     world.fold()
     world.check()
-    told = {number: [name for name, count in world.outcomes.told(number, 1).items() if count] for number in sent}
+    told = {number: [name for name, count in world.outcomes.results(number, 1).items() if count] for number in sent}
     assert [*told.values()] == [
         *(["joined"], ["joined"], ["repeated"], ["corrected"], ["other_replica"], ["waiting"], ["unknown"])
     ]
