@@ -26,8 +26,8 @@ MAX_EDGES_IN_CELL = 3
 #: Larger numbers count as this in a sum, so that no sum of windows, however many, can overflow.
 LARGEST = 1e290
 
-#: Rows that are binned at a time, so that all that is computed on the way stays in the cache.
-CHUNK = 8192
+#: Rows that are binned at a time, so that all that is computed on the way stays in the cache; and of a single column.
+CHUNK, COLUMN_CHUNK = 8192, 32_768
 
 
 #: A spread within a bin of at most this part of half its width is what rounding leaves of one value.
@@ -179,24 +179,23 @@ class ColumnCounter:
             self._add_categories(block)
         elif isinstance(block, np.ndarray):
             block = np.ascontiguousarray(block)
-            for start in range(0, block.size, CHUNK):
-                piece = block[start : start + CHUNK]
-                with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
+                for start in range(0, block.size, COLUMN_CHUNK):
+                    piece = block[start : start + COLUMN_CHUNK]
                     finite = math.isfinite(float(piece.sum()))
-                self._add_numbers(piece, self._bins.find(piece, finite))
+                    self._add_numbers(piece, self._bins.find(piece, finite))
         else:
             raise TypeError(f"column {self.column.name!r} is numeric and got texts")
 
     def _add_numbers(self, values: Floats, found: npt.NDArray[np.intp]) -> None:
         self.counts += np.bincount(found, minlength=self.column.size)
         if self.column.edges:
-            with np.errstate(invalid="ignore", over="ignore"):
-                inside = values - self._middle.take(found)
-                if not self._plain:
-                    inside *= self._unit.take(found)
-                self._within[0] += np.bincount(found, inside, self.column.size)
-                inside *= inside
-                self._within[1] += np.bincount(found, inside, self.column.size)
+            inside = values - self._middle.take(found)
+            if not self._plain:
+                inside *= self._unit.take(found)
+            self._within[0] += np.bincount(found, inside, self.column.size)
+            inside *= inside
+            self._within[1] += np.bincount(found, inside, self.column.size)
 
     def centres(self) -> list[tuple[float, float]]:
         """Middle of each value bin, and the unit of `take`, for an engine that adds up a table itself."""
