@@ -191,7 +191,7 @@ def clock_time(epoch: float, now: float) -> str:
     ('02:10 UTC', '1 Jan, 02:10 UTC', '1 Jan 1970, 02:10 UTC')
     """
     day, _, time = date_time(epoch, now).partition(", ")
-    return time if date_time(now, now).startswith(f"{day},") else f"{day}, {time}"
+    return time if epoch // 86_400 == now // 86_400 else f"{day}, {time}"
 
 
 def cell(value: object) -> str:
