@@ -32,7 +32,7 @@ from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.reference.file import Reference
 from monitor.store.file.database import connect_read_only
 from monitor.store.records.outcomes import read_sums, read_tallies
-from monitor.store.windows.rows import load_served
+from monitor.store.windows.rows import load_version
 
 #: Small segments and quick folds, so that a kill meets every step of the path.
 CONFIG = """
@@ -143,7 +143,7 @@ def compare(folder: Path, truth: Truth) -> Difference:
     """Compare the store with the truth."""
     with closing(connect_read_only(folder / "data" / "telltale.db")) as connection:
         connection.row_factory = sqlite3.Row
-        series = load_served(connection)
+        series = load_version(connection)
         assert series is not None
         found = sum(read_sums(connection, series, 0, 1e12).values(), Sums.zero(target_of(series.schema)))
         counted = connection.execute("SELECT predictions FROM series").fetchone()[0]

@@ -48,7 +48,7 @@ from monitor.store.records.notifications import retire
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import PACE, Maintenance, wal_room
-from monitor.store.windows.rows import TROUBLE, lost_predictions, newest_series, read_meta, write_meta
+from monitor.store.windows.rows import TROUBLE, load_version, lost_predictions, read_meta, write_meta
 from monitor.watched import Watched
 from monitor.workers import Workers
 
@@ -464,7 +464,7 @@ class Runtime:
         """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
         with closing(connect_read_only(self.folder.database)) as connection:
             of = self.find(name).name if name or len(self.models) > 1 else None
-            series = newest_series(connection, version, of)
+            series = load_version(connection, version, of)
             return read_range(connection, series, start, end, step, columns)
 
     def performance(
@@ -474,5 +474,5 @@ class Runtime:
         with closing(connect_read_only(self.folder.database)) as connection:
             served = self.find(name).series  # is there already, so that its reference need not be read again
             known = version in (None, served.version)
-            series = served if known else newest_series(connection, version, served.model)
+            series = served if known else load_version(connection, version, served.model)
             return report_performance(connection, series, start, end, self.clock.time())

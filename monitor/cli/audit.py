@@ -17,7 +17,7 @@ from monitor.store.audit.recompute import recompute
 from monitor.store.audit.seals import SEALED
 from monitor.store.audit.verify import verify as verify_record
 from monitor.store.windows.ranges import read_range
-from monitor.store.windows.rows import newest_series
+from monitor.store.windows.rows import load_version
 
 #: Most problems that `verify` prints.
 MOST = 20
@@ -39,7 +39,7 @@ def windows(options: argparse.Namespace, config: Config) -> Answer:
     """`windows`. Raises TelltaleError."""
     span = span_of(options, SystemClock().time())
     with reading(config) as connection:
-        model = newest_series(connection, options.model_version, options.model)
+        model = load_version(connection, options.model_version, options.model)
         step = options.step or usual_step(span.end - span.start)
         start = span.start if options.step else span.start // step * step
         found = read_range(connection, model, start, span.end, step, options.columns)

@@ -38,8 +38,8 @@ from monitor.store.file.writer import Writer
 from monitor.store.records import changes
 from monitor.store.records.alerts import list_silences
 from monitor.store.records.erase import Wanted, columns_of_category, find, moved_aside
-from monitor.store.records.references import served_model
 from monitor.store.windows.retention import Maintenance
+from monitor.store.windows.rows import load_version
 
 #: Seconds that a command waits for the server; `erase` has the whole database written anew.
 PATIENCE, PATIENCE_LONG = 40.0, 600.0
@@ -167,7 +167,7 @@ def columns_of(config: Config) -> list[str]:
     """Names of what alerts of the model that was served last may be about; empty without a database or a model."""
     try:
         with reading(config) as connection:
-            served = [served_model(connection, name) for name in (config.names if config.models else (None,))]
+            served = [load_version(connection, model=name) for name in (config.names if config.models else (None,))]
             columns = [column.name for series in served for column in series.schema.columns]
             return [*columns, *(name for series in served for name in names_of(series.reference.target))]
     except StoreError:

@@ -23,8 +23,8 @@ from monitor.drift.locate import Onset, Onsets, locate
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
 from monitor.series import Series
-from monitor.store.records import references
 from monitor.store.windows.ranges import Timeline, bounds, read_timeline
+from monitor.store.windows.rows import load_version
 
 #: Windows that `locate` looks at, at most: beyond that, neighbours are taken together. It takes some seconds then.
 MOST_WINDOWS = 3000
@@ -38,7 +38,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
 
     Raises StoreError where nothing is stored, ConfigError for a stretch that is none.
     """
-    model = references.served_model(connection, options.model)
+    model = load_version(connection, model=options.model)
     stored = bounds(connection, model.id)
     if stored is None:
         raise StoreError(f"no predictions of model {model.version} have been recorded yet")

@@ -13,7 +13,7 @@ from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.errors import TelltaleError
 from monitor.judging.evaluation import Evaluator
-from monitor.store.windows.rows import find_version, newest_series
+from monitor.store.windows.rows import load_version
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,7 @@ def verdict_on(options: argparse.Namespace, config: Config) -> dict[str, Any]:
     clock = SystemClock()
     span = span_of(options, clock.time())
     with reading(config) as connection:
-        of, _ = find_version(connection, options.model_version, options.model)
-        series = newest_series(connection, of.version or None, of.model if of.version else options.model)
+        series = load_version(connection, options.model_version, options.model)
         results = Evaluator(series, config, clock).judge(connection, span.start, span.end)
     drifted = list(dict.fromkeys(result.column for result in results if result.state == "drift"))
     unknown = [result for result in results if result.state not in ("ok", "warning", "drift")]

@@ -17,13 +17,13 @@ from monitor.backtest.replay import parse_time
 from monitor.cli.command import Answer, bar, command, option, reading
 from monitor.columns.canonical import cell_number, column_name
 from monitor.config.load import Config
-from monitor.errors import ConfigError, DataError, LockedError, StoreError
+from monitor.errors import ConfigError, DataError, LockedError
 from monitor.joined import Joined
 from monitor.outcomes.sums import LARGEST, Target
 from monitor.recording import Watch
 from monitor.runtime import Runtime
 from monitor.series import Series
-from monitor.store.windows.rows import load_served
+from monitor.store.windows.rows import load_version
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader, open_reader
 
@@ -55,9 +55,7 @@ class Rows:
 def run(options: argparse.Namespace, config: Config) -> Answer:
     """`outcomes`. Raises TelltaleError."""
     with reading(config) as connection:
-        series = load_served(connection, options.model)
-    if series is None:
-        raise StoreError(f"{config.data.path}: no model was served on this folder yet")
+        series = load_version(connection, model=options.model)
     bad = BadRows(str(options.file), options.skip_bad_rows)
     with bar(options, "Reading", options.file.stat().st_size if options.file.exists() else None, "B") as progress:
         reader = open_reader(options.file, bad, progress.update)

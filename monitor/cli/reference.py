@@ -28,6 +28,7 @@ from monitor.store.records.references import current
 from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import latest_results
 from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.rows import load_version
 
 
 @command("reference", "List what was accepted as reference, accept a period, or go back.")
@@ -122,7 +123,7 @@ def reset(options: argparse.Namespace, config: Config) -> Answer:
 
 def choose(connection: sqlite3.Connection, patterns: Sequence[str], model: str | None) -> tuple[Series, list[int]]:
     """The model that is served, and the positions of the columns that are named: all without names."""
-    series = references.served_model(connection, model)
+    series = load_version(connection, model=model)
     chosen = named(patterns, series.schema) if patterns else list(range(len(series.column_ids)))
     if not chosen:
         raise ConfigError(f"no column of model {series.version} fits {' '.join(patterns)}")

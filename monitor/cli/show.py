@@ -18,6 +18,7 @@ from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, from_iso, iso
 from monitor.config.load import Config
 from monitor.drift.result import (
+    MODEL,
     NEARLY,
     AlertKey,
     DriftResult,
@@ -44,10 +45,11 @@ from monitor.store.records.verdicts import Verdict, judged_version, latest_resul
 from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import (
     TROUBLE,
+    count_predictions,
     find_version,
     last_prediction,
+    load_version,
     lost_predictions,
-    newest_series,
     read_meta,
 )
 
@@ -109,23 +111,22 @@ def gather(
     connection: sqlite3.Connection, config: Config, now: float, version: str | None = None, model: str | None = None
 ) -> dict[str, Any]:
     """The facts of `status` about one model version, read from the store."""
-    served, predictions = find_version(connection, version, model)
-    verdicts = latest_results(connection, served)
+    series = find_version(connection, version, model)
+    served = subject_of(series, model)
+    verdicts = with_harm(connection, series, latest_results(connection, served))
     known = alerts_of(connection, [served])
     muted = mutes(known, list_silences(connection, now), now)
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     receivers = deliveries(connection, [one.name for one in config.receivers] or ["log"])
     judged = max((verdict.at for verdict in verdicts), default=None)
-    if verdicts:
-        verdicts = with_harm(connection, newest_series(connection, served.version, served.model), verdicts)
     performance = (v.result for v in strongest(verdicts, by_rule=False) if v.result.column == PERFORMANCE)
     listed = [f"{alert.column} ({alert.severity}, {alert.rule}, since {iso(alert.since)})" for alert in firing]
     return {
         "server": serving(config),
         "model": served.model,
         "model_version": served.version or None,
-        "predictions": predictions,
+        "predictions": count_predictions(connection, series) if series else 0,
         "last_prediction": last_prediction(connection, served),
         "evaluated": iso(judged) if judged else None,
         "last_message": max((one.last_sent for one in receivers if one.last_sent), default=None),
@@ -206,12 +207,17 @@ def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
     return sorted(best.values(), key=rank, reverse=True)
 
 
-def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence[Verdict]) -> list[Verdict]:
+def subject_of(series: Series | None, model: str | None) -> Subject:
+    """What a series is of; if there is none, a version "" of the model that was named."""
+    return Subject(model or MODEL) if series is None else series.subject
+
+
+def with_harm(connection: sqlite3.Connection, series: Series | None, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Add to verdicts the harm of the columns that moved, from the counts of their windows, if the store has them.
 
     Predictions that have nearly moved get a direction too, which is not stored.
     """
-    if not any(map(_needs_harm, verdicts)):
+    if series is None or not any(map(_needs_harm, verdicts)):
         return list(verdicts)
     from monitor.drift.evaluate import LazyExplanation, Sample  # they load scipy, for which `status` need not wait
     from monitor.judging.evaluation import References
@@ -253,10 +259,9 @@ def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
 def drift(options: argparse.Namespace, config: Config) -> Answer:
     """`drift`."""
     with reading(config) as connection:
-        served, _ = find_version(connection, options.model_version, options.model)
-        verdicts = latest_results(connection, served)
-        if verdicts:
-            verdicts = with_harm(connection, newest_series(connection, served.version, served.model), verdicts)
+        series = find_version(connection, options.model_version, options.model)
+        served = subject_of(series, options.model)
+        verdicts = with_harm(connection, series, latest_results(connection, served))
     data = [verdict.result.to_json() for verdict in verdicts]
     if not verdicts:
         return Answer(["Nothing has been evaluated yet."], data)
@@ -299,7 +304,7 @@ def performance(options: argparse.Namespace, config: Config) -> Answer:
     now = SystemClock().time()
     span = span_of(options, now)
     with reading(config) as connection:
-        series = newest_series(connection, options.model_version, options.model)
+        series = load_version(connection, options.model_version, options.model)
         report = report_performance(connection, series, span.start, span.end, now)
     intro = f"Model {series.subject.title}, predictions of {iso(span.start)} to {iso(span.end)}"
     return Answer([intro, *lines_of(report)], report.to_json())
@@ -319,7 +324,7 @@ def compare(options: argparse.Namespace, config: Config) -> Answer:
     now = SystemClock().time()
     span, (first, second) = span_of(options, now), options.versions
     with reading(config) as connection:
-        both = [newest_series(connection, version, options.model) for version in (first, second)]
+        both = [load_version(connection, version, options.model) for version in (first, second)]
         found = of_both(connection, both[0], both[1], span, now, config.drift.alpha, config.drift.min_samples)
     return Answer(found.lines(), found.to_json())
 
@@ -331,7 +336,8 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     fired: list[dict[str, Any]] = []
     with reading(config) as connection:
         names = config.names if config.models else (options.model,)
-        served = [find_version(connection, options.model_version, name)[0] for name in names]
+        every = [find_version(connection, options.model_version, name) for name in names]
+        served = list(map(subject_of, every, names))
         known = alerts_of(connection, served)
         span = period_of(connection, options, now)
         for of in served:
@@ -342,9 +348,8 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
         events = list_events(connection, of if len(served) == 1 else None, most=20, span=span)
         told, silences = listing(connection, 20, span=span), list_silences(connection, now)
         verdicts: list[Verdict] = []
-        for of in served:
-            if found := latest_results(connection, of):
-                verdicts += with_harm(connection, newest_series(connection, of.version, of.model), found)
+        for series, of in zip(every, served, strict=True):
+            verdicts += with_harm(connection, series, latest_results(connection, of))
     muted = mutes(known, silences, now)
     best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))

@@ -13,7 +13,7 @@ from monitor.config.settings import duration_text
 from monitor.normal.usual import DAY, propose_lengths
 from monitor.rules.rule import Rule
 from monitor.store.windows.ranges import bounds, list_windows
-from monitor.store.windows.rows import load_served
+from monitor.store.windows.rows import find_version
 
 HOUR = 3600
 #: How much of the past is looked at, and the least that must be stored before anything is said, in seconds.
@@ -27,7 +27,7 @@ def starving(connection: sqlite3.Connection, rules: Sequence[Rule], model: str |
 
     Nothing is said until a day of traffic of the served model is stored.
     """
-    series = load_served(connection, model)
+    series = find_version(connection, model=model)
     known = bounds(connection, series.id) if series else None
     if series is None or known is None or known[1] - known[0] < FEWEST:
         return []

@@ -38,10 +38,9 @@ from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.history import HeatMap
-from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import list_windows, sum_range
-from monitor.store.windows.rows import list_gaps, predictions_of_others, unseen_since
+from monitor.store.windows.rows import list_gaps, load_version, predictions_of_others, unseen_since
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
@@ -163,7 +162,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 
     Of `model`, or what was served last.
     """
-    series = served_model(connection, model)
+    series = load_version(connection, model=model)
     rules, judge = [rule for rule in config.rules if rule.performance], Performance(series)
     found = report_performance(connection, series, span.start, span.end, now) if rules else None
     settle = found.settle if found else 0.0

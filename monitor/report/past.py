@@ -17,7 +17,7 @@ from monitor.store.records.alerts import alerts_at
 from monitor.store.records.references import history, standing_at
 from monitor.store.records.verdicts import results_at
 from monitor.store.windows.ranges import sum_range
-from monitor.store.windows.rows import newest_series
+from monitor.store.windows.rows import load_version
 
 
 def look_back(
@@ -31,7 +31,7 @@ def look_back(
     """
     at, results = results_at(connection, series.subject, start, end)
     if results and results[0].model_version != series.version:
-        series = newest_series(connection, results[0].model_version, series.model)
+        series = load_version(connection, results[0].model_version, series.model)
     by_window: defaultdict[tuple[str, Span], list[DriftResult]] = defaultdict(list)
     for result in results:
         by_window[result.rule, result.window].append(result)

@@ -51,7 +51,7 @@ from monitor.store.records.alerts import list_events, list_silences, moves_of
 from monitor.store.records.history import HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
-from monitor.store.windows.rows import list_gaps, list_versions, newest_series
+from monitor.store.windows.rows import list_gaps, list_versions, load_version
 from monitor.watched import Watched
 from server.web.api import asked, fired, named, runtime, shown
 from server.web.api import period as asked_period
@@ -360,7 +360,7 @@ def compare() -> Response:
     with one_moment(run.folder.database) as connection:
         versions = list_versions(connection, model.name)
         chosen = [given.get("first") or versions[min(1, len(versions) - 1)], given.get("second") or versions[0]]
-        both = [newest_series(connection, version, model.name) for version in chosen]
+        both = [load_version(connection, version, model.name) for version in chosen]
         period = _period(connection, [model], WEEK)
         alpha, least = model.config.drift.alpha, model.config.drift.min_samples
         found = compare_versions(connection, both[0], both[1], Span(period.start, period.end), now, alpha, least)

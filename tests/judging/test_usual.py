@@ -19,7 +19,7 @@ from monitor.drift.result import DriftResult, Span
 from monitor.judging.usual import Past
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
-from monitor.store.records.references import served_model
+from monitor.store.windows.rows import load_version
 from tests.store.world import DAY, HOUR, MIDNIGHT, Monitored
 
 RULE = """
@@ -393,7 +393,7 @@ def test_a_suggestion_says_what_would_be_told_and_what_is_not_missed(make: Any) 
     world.pass_hours(48, shift=2.0, judge=False)
     world.runtime.fold()
     with world.read() as connection:
-        series = served_model(connection)
+        series = load_version(connection)
         span = Span(MIDNIGHT, world.clock.time())
         done = suggest(connection, series, world.config.drift, 1.0, span)
         strict = suggest(connection, series, world.config.drift, 0.01, span)

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from monitor.drift.result import Subject
 from monitor.errors import InputError, StoreError
 from monitor.store.windows.counts import add_up, read
 from monitor.store.windows.ranges import MAX_STEPS, find_tiles, read_range, sum_range
 from monitor.store.windows.retention import drop_parts
-from monitor.store.windows.rows import add_gap, list_gaps, newest_series
+from monitor.store.windows.rows import add_gap, list_gaps, load_version, register_series
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, memory
 
@@ -81,12 +82,20 @@ def test_refuses_what_cannot_be_answered(filled, start, end, step, columns, code
 
 
 def test_finds_models_by_version(filled):
-    assert newest_series(filled.connection).id == filled.model.id
-    assert newest_series(filled.connection, "v1").id == filled.model.id
+    assert load_version(filled.connection).id == filled.model.id
+    assert load_version(filled.connection, "v1").id == filled.model.id
     with pytest.raises(InputError, match="no model version 'v9'"):
-        newest_series(filled.connection, "v9")
-    with pytest.raises(InputError, match="no predictions"):
-        newest_series(memory())
+        load_version(filled.connection, "v9")
+    with pytest.raises(StoreError, match="no model has been served yet"):
+        load_version(memory())
+
+
+def test_what_is_served_need_not_be_the_newest_version(filled):
+    """After a rollback, and beside versions that only other processes record for."""
+    newest = Subject(filled.model.model, "v2")
+    entered = register_series(filled.connection, newest, filled.model.reference, "2026-03-02T00:00:00Z", served=False)
+    assert load_version(filled.connection).id == filled.model.id
+    assert load_version(filled.connection, "v2").id == entered.id
 
 
 def test_gaps_of_a_stretch(filled):

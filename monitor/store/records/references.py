@@ -27,7 +27,7 @@ from monitor.series import Series
 from monitor.store.records.history import newest
 from monitor.store.records.rows import Row, append, read
 from monitor.store.windows.ranges import sum_range
-from monitor.store.windows.rows import load_served, read_meta
+from monitor.store.windows.rows import load_version, read_meta
 
 ACCEPT, RESET = "accept", "reset"
 
@@ -65,14 +65,6 @@ def accepted_id(name: str) -> int | None:
     return int(rest.rpartition("#")[2]) if kind == "accepted" else None
 
 
-def served_model(connection: sqlite3.Connection, model: str | None = None) -> Series:
-    """What was served last, of all or of one model. Raises StoreError if nothing has been served yet."""
-    series = load_served(connection, model)
-    if series is None:
-        raise StoreError(f"no model{f' {model}' if model else ''} has been served yet")
-    return series
-
-
 def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int) -> Batch:
     """Sum a stretch up that is to be accepted. Raises StoreError if it holds fewer than `least` predictions."""
     batch = sum_range(connection, series, span.start, span.end)
@@ -99,7 +91,7 @@ def accept(
     replayed at its own times it holds from the end of the period, as if it had been accepted then. Raises StoreError if
     the period holds fewer than `least` predictions.
     """
-    series = served_model(connection, model)
+    series = load_version(connection, model=model)
     batch = weigh(connection, series, span, least)
     since = min(span.end, newest(connection)) if _replayed(connection) else now
     parts, by = series.schema.split(batch.counts), {"author": author, "reason": reason}
@@ -119,7 +111,7 @@ def reset(
     model: str | None = None,
 ) -> None:
     """Compare columns with the training data again, all without `columns`. Raises StoreError if they are already."""
-    series = served_model(connection, model)
+    series = load_version(connection, model=model)
     standing, replayed = current(connection, series), _replayed(connection)
     chosen = [position for position in columns or standing if position in standing]
     if not chosen:

@@ -14,7 +14,7 @@ from typing import Any
 
 from monitor.clock import FAR, iso
 from monitor.columns.column import Column
-from monitor.drift.result import MODEL, Subject
+from monitor.drift.result import Subject
 from monitor.errors import InputError, StoreError
 from monitor.reference.file import Reference
 from monitor.series import Series
@@ -76,45 +76,42 @@ def _id_of(connection: sqlite3.Connection, subject: Subject, reference: str) -> 
     return None if row is None else int(row["id"])
 
 
-def find_version(
-    connection: sqlite3.Connection, version: str | None = None, model: str | None = None
-) -> tuple[Subject, int]:
-    """What was served last, of all or of one model, or a version of it, and its number of predictions.
+def find_version(connection: sqlite3.Connection, version: str | None = None, model: str | None = None) -> Series | None:
+    """What was served last, of all or of one model; None if nothing was yet. Or the newest series of a named version.
 
-    The version is "" if none was. Raises InputError for a version that was never served.
+    Raises InputError for a version that was never served.
     """
-    found = connection.execute(
-        "SELECT model, version, predictions FROM series "
-        "WHERE (version = :version AND (:model IS NULL OR model = :model)) OR "
-        "(:version IS NULL AND id = (SELECT CAST(value AS INTEGER) FROM meta WHERE key = :key)) "
-        "ORDER BY id DESC LIMIT 1",
-        {"version": version, "model": model, "key": served_key(model)},
-    ).fetchone()
-    if found is not None:
-        return Subject(found["model"], found["version"]), int(found["predictions"])
     if version is None:
-        return Subject(model or MODEL), 0
+        found = read_meta(connection, served_key(model), "")
+        return load_series(connection, int(found)) if found else None
+    sql = "SELECT id FROM series WHERE version = ?1 AND (?2 IS NULL OR model = ?2) ORDER BY id DESC LIMIT 1"
+    row = connection.execute(sql, (version, model)).fetchone()
+    if row is not None:
+        return load_series(connection, row["id"])
     sql = "SELECT version FROM series WHERE ?1 IS NULL OR model = ?1 ORDER BY id DESC LIMIT 5"
     known = ", ".join(row["version"] for row in connection.execute(sql, (model,))) or "none"
-    raise InputError("unknown_model", f"no model version {version!r} was served; the last ones are: {known}", "model")
+    message = f"no model version {version[:200]!r} was served; the last ones are: {known}"
+    raise InputError("unknown_model", message, "model_version", 404)
 
 
-def newest_series(connection: sqlite3.Connection, version: str | None = None, model: str | None = None) -> Series:
-    """The model version that was entered last: of all, of a name or of a model. Raises InputError if none is."""
-    sql = "SELECT max(id) FROM series WHERE (?1 IS NULL OR version = ?1) AND (?2 IS NULL OR model = ?2)"
-    row = connection.execute(sql, (version, model)).fetchone()
-    if row[0] is None:
-        what = "no predictions have been recorded yet"
-        if version is not None:
-            what = f"there is no model version {version[:200]!r}{f' of {model}' if model else ''}"
-        raise InputError("unknown_model", what, "model_version", 404)
-    return load_series(connection, row[0])
+def load_version(connection: sqlite3.Connection, version: str | None = None, model: str | None = None) -> Series:
+    """Load what `find_version` finds. Raises StoreError if nothing has been served yet, and InputError as it does."""
+    series = find_version(connection, version, model)
+    if series is None:
+        raise StoreError(f"no model{f' {model}' if model else ''} has been served yet")
+    return series
 
 
 def list_versions(connection: sqlite3.Connection, model: str) -> list[str]:
     """Versions of a model, the one that was entered last first."""
     sql = "SELECT version FROM series WHERE model = ? GROUP BY version ORDER BY max(id) DESC"
     return [row[0] for row in connection.execute(sql, (model,))]
+
+
+def count_predictions(connection: sqlite3.Connection, series: Series) -> int:
+    """Predictions of a series since it was first served."""
+    (found,) = connection.execute("SELECT predictions FROM series WHERE id = ?", (series.id,)).fetchone()
+    return int(found)
 
 
 def predictions_of_others(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> dict[str, int]:
@@ -130,12 +127,6 @@ def predictions_of_others(connection: sqlite3.Connection, of: Subject, start: fl
 def served_key(model: str | None) -> str:
     """Key of `meta` with the id of the series that was served last: of all, or of a model."""
     return SERVED if model is None else f"{SERVED}/{model}"
-
-
-def load_served(connection: sqlite3.Connection, model: str | None = None) -> Series | None:
-    """Read what was served last, of all or of one model; None: nothing was yet."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (served_key(model),)).fetchone()
-    return None if row is None else load_series(connection, int(row["value"]))
 
 
 def load_series(connection: sqlite3.Connection, series_id: int, known: Reference | None = None) -> Series:
