@@ -98,8 +98,8 @@ class Replication:
 
     def _describe(self) -> Answer:
         model = self._watched
-        told = {"model": model.name, "model_version": model.version, "reference": model.reference.to_text()}
-        return Answer(json.dumps({**told, "outcomes": model.outcomes is not None}).encode() + b"\n")
+        answer = {"model": model.name, "model_version": model.version, "reference": model.reference.to_text()}
+        return Answer(json.dumps({**answer, "outcomes": model.outcomes is not None}).encode() + b"\n")
 
     def _take(self, given: dict[str, str], body: bytes) -> dict[str, Any]:
         token, model = given.get("client", ""), self._watched

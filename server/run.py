@@ -99,7 +99,7 @@ def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
     link, elsewhere = runtime.announcer.link, [one.name for one in config.receivers if one.kind != "log"]
     if elsewhere and works_here_only(link):
-        told = ", ".join(elsewhere)
-        log.warning("links in messages to %s lead to %s and work on this machine only; set [server] url", told, link)
+        names = ", ".join(elsewhere)
+        log.warning("links in messages to %s lead to %s and work on this machine only; set [server] url", names, link)
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
     log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)

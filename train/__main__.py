@@ -149,8 +149,8 @@ def reference(options: argparse.Namespace) -> Answer:
         lines += ["These windows suit the traffic; for config.toml:\n", *propose_settings(made.reference, times), ""]
         lines += ["If these rows end shortly before the service begins, their replay lets it begin with them known:"]
         lines += [f"  {words.program()} {_replay(options)}"]
-    told = [(one.column, one.missing_share, one.reason) for one in made.decisions]
-    columns = [{"name": c.name, "role": c.role, "kind": c.kind, "missing": m, "reason": why} for c, m, why in told]
+    reasons = [(one.column, one.missing_share, one.reason) for one in made.decisions]
+    columns = [{"name": c.name, "role": c.role, "kind": c.kind, "missing": m, "reason": why} for c, m, why in reasons]
     data = {"file": str(options.output), "rows": made.reference.info.rows, "bad_rows": made.bad.count}
     data |= {"columns": columns, "left_out": dict(made.left_out), "settings": wanted, "proposal": proposal}
     baseline = made.reference.baseline
@@ -235,14 +235,14 @@ def describe(made: Made, options: argparse.Namespace) -> Iterator[str]:
     if made.bad.count:
         more = "; ..." if made.bad.count > len(made.bad.examples) else ""
         yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
-    rows_told: list[tuple[str, ...]] = []
+    table: list[tuple[str, ...]] = []
     for decision in made.decisions:
         column, missing = decision.column, decision.missing_share
         plain = column.role == "feature" or column.name == "prediction"
         name = column.name if plain else f"{column.name} (prediction)"
-        rows_told.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
-    rows_told += [(name, "left out", "", reason) for name, reason in made.left_out]
-    yield from ["", *words.table(("column", "kind", "missing", "why"), rows_told, right=[2]), ""]
+        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
+    table += [(name, "left out", "", reason) for name, reason in made.left_out]
+    yield from ["", *words.table(("column", "kind", "missing", "why"), table, right=[2]), ""]
     yield from _performance(made)
     yield f"Wrote {options.output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
     yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."

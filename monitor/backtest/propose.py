@@ -86,7 +86,7 @@ def propose_settings(reference: Reference, times: Ints) -> list[str]:
     found = propose(times, drift.min_samples)
     window, base = duration_text(found.window), duration_text(found.base)
     shift = least_shift(reference, found.usual, drift)
-    told = f"# That is enough to see a shift by {shift or 0:.2g} standard deviations in half of the numeric features."
+    enough = f"# That is enough to see a shift by {shift or 0:.2g} standard deviations in half of the numeric features."
     unit, seconds = ("a day", DAY) if len(times) * HOUR < period else ("an hour", HOUR)
     pace = words.number(len(times) * seconds / period, 2)
     return [
@@ -98,7 +98,7 @@ def propose_settings(reference: Reference, times: Ints) -> list[str]:
         "",
         "[drift]",
         f"# Half of the windows of {window} with rows hold {found.usual:,} or more, nine in ten {found.few:,} or more.",
-        *([told] if shift else []),
+        *([enough] if shift else []),
         f'window = "{window}"',
         "# Fewer rows give no verdict." + " Even in a week there are few." * (found.min_samples < drift.min_samples),
         f"min_samples = {found.min_samples}",

@@ -46,8 +46,8 @@ def windows(options: argparse.Namespace, config: Config) -> Answer:
     reference, reference_means = model.schema.split(model.reference.counts), model.reference.means().tolist()
     lines = []
     starts = [one["start"].removesuffix("Z").removesuffix(":00").replace("T", " ") for one in found["steps"]]
-    for i, told in enumerate(found["columns"]):
-        position = model.schema.index(told["column"], told["role"])
+    for i, key in enumerate(found["columns"]):
+        position = model.schema.index(key["column"], key["role"])
         column, counts = model.schema.columns[position], np.array([one["counts"][i] for one in found["steps"]])
         values = np.maximum(counts[:, : column.value_bins].sum(axis=1), 1)
         sums = [(one["sums"][i] or 0.0) / n for one, n in zip(found["steps"], values, strict=True)]

@@ -35,11 +35,11 @@ def check(options: argparse.Namespace, config: Config) -> Answer:
 
 def _lines(checks: Iterator[Found], several: bool) -> Iterator[str]:
     """Lines for people, as they come: a part's name beside short ones, a blank line before rules and advice."""
-    told = None
+    latest = None
     for model, part, text in checks:
-        if several and model != told:
+        if several and model != latest:
             yield f"\nmodel {model}"
-        told = model
+        latest = model
         yield f"\n{text}" if part in ("rule", "advice") else f"{part:<14}{text}"
 
 

@@ -47,7 +47,7 @@ from monitor.tables.read import open_reader
 #: How long `--notify` waits for the receivers, in seconds.
 PATIENCE = 60.0
 
-#: Seconds of a replay from which its whole time is estimated, and from which left time on it is told.
+#: Seconds of a replay from which its whole time is estimated, and from which left time on that is shown.
 MEASURED, WORTH_TELLING = 1.0, 5.0
 
 
@@ -222,16 +222,16 @@ class Pace:
 
     def __init__(self, progress: Any, evaluations: int, data: str, clock: Clock) -> None:
         self._progress, self._total, self._data, self._clock = progress, evaluations, data, clock
-        self._begun, self._done, self._told = clock.monotonic(), 0, False
+        self._begun, self._done, self._shown = clock.monotonic(), 0, False
 
     def update(self, rows: int) -> None:
         """Note an evaluation, before which so many rows have come."""
         self._progress.update(rows)
         self._done += 1
         taken = self._clock.monotonic() - self._begun
-        if self._told or taken < MEASURED or self._progress.disable:
+        if self._shown or taken < MEASURED or self._progress.disable:
             return
-        self._told = True
+        self._shown = True
         left = taken / self._done * (self._total - self._done)
         if left > WORTH_TELLING:
             what = f"about {words.duration(left)} for {words.counted(self._progress.total, 'row')}"

@@ -346,7 +346,7 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
         fired.sort(key=lambda alert: alert["began"], reverse=True)
         of = Subject(served[0].model, options.model_version or "")
         events = list_events(connection, of if len(served) == 1 else None, most=20, span=span)
-        told, silences = listing(connection, 20, span=span), list_silences(connection, now)
+        sent, silences = listing(connection, 20, span=span), list_silences(connection, now)
         verdicts: list[Verdict] = []
         for series, of in zip(every, served, strict=True):
             verdicts += with_harm(connection, series, latest_results(connection, of))
@@ -358,10 +358,10 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     lines = [
         *(filter(None, [_moved(moved), *up]) if span.end >= now else []),
         *_section(f"Fired, {words.stretch(span.start, span.end)}", "none", _fired_table(fired)),
-        *_section("Notifications", "none", _notification_table(told)),
+        *_section("Notifications", "none", _notification_table(sent)),
         *_section("Silences", "none", silence_table(silences) if silences else []),
     ]
-    data = {"alerts": known, "fired": fired, "events": events, "notifications": told, "silences": silences}
+    data = {"alerts": known, "fired": fired, "events": events, "notifications": sent, "silences": silences}
     return Answer(lines, {**span.to_json(), "predictions_moved": moved or None, **data})
 
 
@@ -393,9 +393,9 @@ def _fired_table(fired: Sequence[Mapping[str, Any]]) -> list[str]:
     return words.table(head, rows, optional=("model", "rule"))
 
 
-def _notification_table(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def _notification_table(sent: Sequence[Mapping[str, Any]]) -> list[str]:
     head = ("receiver", "kind", "state", "attempts", "answer", "event_id")
-    rows = [[iso(from_iso(one["at"]) // 1), *(one[name] for name in head)] for one in told]
+    rows = [[iso(from_iso(one["at"]) // 1), *(one[name] for name in head)] for one in sent]
     return words.table(("at", *head[:-1], "event"), rows, right=[4])
 
 

@@ -38,7 +38,7 @@ RARE = 0.01
 #: A category is named if its share moved by at least this many standard errors: fewer are chance.
 NOTICED = 3.0
 
-#: Unseen or missing values are told alone if they make up this part of the difference.
+#: Unseen or missing values are named alone if they make up this part of the difference.
 ALONE = 0.75
 
 Pair = tuple[float | None, float | None]
@@ -165,10 +165,10 @@ _reference_moments = lru_cache(maxsize=4096)(_moments)
 def _moves(means: Pair, medians: Pair, mean_sd: float | None, median_sd: float | None) -> list[str]:
     """The mean if it moved, and the median if it moved and the mean did not go the same way."""
     mean, median = _difference(means) or 0.0, _difference(medians) or 0.0
-    told = [f"mean {_told(means, mean_sd)}"] if _moved(mean, mean_sd) else []
-    if _moved(median, median_sd) and (not told or mean * median <= 0):
-        told.append(f"median {_told(medians, median_sd)}")
-    return told
+    moves = [f"mean {_in_units(means, mean_sd)}"] if _moved(mean, mean_sd) else []
+    if _moved(median, median_sd) and (not moves or mean * median <= 0):
+        moves.append(f"median {_in_units(medians, median_sd)}")
+    return moves
 
 
 def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]) -> list[tuple[str, float, float]]:
@@ -208,8 +208,8 @@ def _share(sides: Sides, change: Change, what: str, cells: Sequence[int], names:
     before, after = sides.of(cells)
     if before == after:
         return Direction(f"{what} as before: {percent(after)}", "unchanged", names, before, after)
-    told = f"{what}: {apart(before, after, percent, 2)}"
-    return Direction(told, change if after > before else "moved", names, before, after)
+    text = f"{what}: {apart(before, after, percent, 2)}"
+    return Direction(text, change if after > before else "moved", names, before, after)
 
 
 def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
@@ -322,7 +322,7 @@ def _moved(move: float | None, deviations: float | None) -> bool:
     return bool(move) if deviations is None else abs(deviations) >= STILL
 
 
-def _told(pair: Pair, deviations: float | None) -> str:
+def _in_units(pair: Pair, deviations: float | None) -> str:
     """Write a move in the column's own unit, then in reference standard deviations."""
     before, after = pair
     text = apart(before or 0.0, after or 0.0)

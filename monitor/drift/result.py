@@ -140,7 +140,7 @@ class Harm:
 
     `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
     unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
-    `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
+    `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is named. `name`: of the loss.
     `of`: what the answer is, "mean prediction" or "share of yes". `came`: the loss is what came true, by outcomes, and
     the shift that of the errors. `whole`: the shift is from the training data, so the loss began at `usual`.
     `filled`: most rows have one number, perhaps in place of lost ones, so the rest need not follow it as it used to.
@@ -227,8 +227,8 @@ class Harm:
             answer = f"{'' if known else 'estimated '}{self.of} {'-' if self.answer < 0 else '+'}{size}"
             answer += ", which is an error if its values are wrong" * harmless
         few = f"{self.name} {much} at most; too few held-out rows to tell" if self.whole else "too few held-out rows"
-        told = (estimate, answer, why) if known else (f"harm unknown: {why or few}", answer)
-        return "; ".join(filter(None, told))
+        parts = (estimate, answer, why) if known else (f"harm unknown: {why or few}", answer)
+        return "; ".join(filter(None, parts))
 
     @property
     def brief(self) -> str:
@@ -246,13 +246,13 @@ class Harm:
 class Explanation:
     """Explains a result on demand: which way its column moved, in which bins, and with what harm. Empty by default."""
 
-    said: Direction | None = None
+    given_direction: Direction | None = None
     bins: tuple[Shift, ...] = ()
-    does: Harm | None = None
+    given_harm: Harm | None = None
 
     def direction(self, _result: DriftResult) -> Direction | None:
         """Which way it moved; None if there is no verdict."""
-        return self.said
+        return self.given_direction
 
     def contributions(self, _result: DriftResult) -> tuple[Shift, ...]:
         """The bins that moved most, the largest move first."""
@@ -260,7 +260,7 @@ class Explanation:
 
     def harm(self, _result: DriftResult) -> Harm | None:
         """What the shift does to the model; None if that is not known."""
-        return self.does
+        return self.given_harm
 
 
 NOTHING = Explanation()
@@ -360,12 +360,12 @@ class DriftResult(NamedTuple):
         """Return the object that `/api/drift` lists."""
         fields = self._asdict()
         del fields["explanation"]
-        said, harm = self.direction, self.harm
-        told = {"direction": said.text if said else None, "harm": harm.to_json() if harm else None}
-        return {**fields, **told, "window": self.window.to_json()}
+        direction, harm = self.direction, self.harm
+        words = {"direction": direction.text if direction else None, "harm": harm.to_json() if harm else None}
+        return {**fields, **words, "window": self.window.to_json()}
 
 
-#: From this part of its threshold on, a move of the predictions that is no drift is told.
+#: From this part of its threshold on, a move of the predictions that is no drift is worth words.
 NEARLY = 0.5
 
 
@@ -379,8 +379,8 @@ def predictions_moved(results: Iterable[DriftResult]) -> str:
         return "predictions have not moved"
     name = "" if worst.column == "prediction" else f"{worst.column} "
     much = {"drift": "predictions have moved", "warning": "predictions have moved a little"}.get(worst.state, "")
-    said = f"{name}{worst.direction.text}"
-    return f"{much}: {said}" if much else f"predictions may have moved: {said}, too little for an alert"
+    how = f"{name}{worst.direction.text}"
+    return f"{much}: {how}" if much else f"predictions may have moved: {how}, too little for an alert"
 
 
 def of_importance(share: float | None) -> str:

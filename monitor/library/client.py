@@ -83,9 +83,9 @@ class Served(NamedTuple):
     def read(cls, text: bytes) -> Served:
         """Read it. Raises StoreError."""
         try:
-            told = json.loads(text)
-            reference = Reference.from_text(told["reference"])
-            return cls(str(told["model"]), str(told["model_version"]), reference, bool(told["outcomes"]))
+            answer = json.loads(text)
+            reference = Reference.from_text(answer["reference"])
+            return cls(str(answer["model"]), str(answer["model_version"]), reference, bool(answer["outcomes"]))
         except (ValueError, TypeError, KeyError, AttributeError, ReferenceFileError) as error:
             raise StoreError(f"this does not describe a model: {error}") from error
 
@@ -165,9 +165,9 @@ class Stream:
                     return  # the process died within a line
                 about = self._about if self.journals else {**self._about, "ended": "true"}
                 query = {**about, "file": f"{path.parent.name}/{path.name}", "at": sent}
-                told = json.loads(self._link.ask(head + part, **query))
-                sent, known = int(told["at"]), head
-                self._sent[path], self.watched = (sent, known), (told["version"], told["reference"])
+                answer = json.loads(self._link.ask(head + part, **query))
+                sent, known = int(answer["at"]), head
+                self._sent[path], self.watched = (sent, known), (answer["version"], answer["reference"])
 
 
 def _ready(journal: Journal) -> int:

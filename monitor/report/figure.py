@@ -402,9 +402,9 @@ def time_line(
             chart.draw(class_, d=joined)
         if alone := "".join(line(run) for run in runs if len(run) == 1):
             chart.draw(f"{class_} dots", d=alone)
-    told = list(read)
-    middles = [(one[0] + other[0]) / 2 for one, other in pairwise(told)]
-    for (moment, text), left, right in zip(told, [start, *middles], [*middles, end], strict=bool(told)):
+    shown = list(read)
+    middles = [(one[0] + other[0]) / 2 for one, other in pairwise(shown)]
+    for (moment, text), left, right in zip(shown, [start, *middles], [*middles, end], strict=bool(shown)):
         chart.read_time(max(left, moment - longest / 2), min(right, moment + longest / 2), text)
     return chart.markup()
 

@@ -90,16 +90,16 @@ class Recorded(ABC):
     def _parts(self) -> Iterator[tuple[Records, int, list[Drops]]]:
         """Read what has come by now: records, the number up to which they go, and what was dropped before that."""
         self.journal.maintain()
-        until, done, told = self.journal.written, self.applied, list[Drops]()
+        until, done, handed = self.journal.written, self.applied, list[Drops]()
         while True:
             records = self.journal.read(FOLD_ROWS)
-            upto, drops = self.journal.read_upto, [run for run in self.journal.drops() if run not in told]
+            upto, drops = self.journal.read_upto, [run for run in self.journal.drops() if run not in handed]
             if not len(records) and not drops and upto <= done:
                 return
             yield records, upto, drops
             if upto >= until:
                 return
-            done, told = upto, told + drops
+            done, handed = upto, handed + drops
 
     def _needed(self) -> int:
         """Sequence number up to which records may be deleted."""

@@ -322,8 +322,8 @@ class TableSource(Pulled):
             delays[np.searchsorted(DELAYS, age)] += more
             seconds += more * age
         # When the outcomes came that were there at the first look is not known.
-        told = {series: (delays, seconds)} if Progress.of(self.cursor).looked and delays.any() else {}
-        return replace(handover, performance=changed, delays=told)
+        delay_of = {series: (delays, seconds)} if Progress.of(self.cursor).looked and delays.any() else {}
+        return replace(handover, performance=changed, delays=delay_of)
 
 
 def _count(run: Run, rows: Expr) -> int:

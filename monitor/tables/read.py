@@ -398,13 +398,13 @@ def _text_blocks(path: Path, progress: Progress = lambda _: None, size: int = BL
     A block does not end within quotes, unless they stay open for longer than any field may be. `progress` is told of
     the bytes of the file itself, also of a compressed one. Raises DataError if the text is not UTF-8, with the line.
     """
-    line, told = 1, 0
+    line, reported = 1, 0
     with path.open("rb") as raw:
         file: Bytes = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
         while block := _read_block(file, path, size):
             place = raw.tell()
-            progress(place - told)
-            told = place
+            progress(place - reported)
+            reported = place
             if line == 1:
                 what = next((what for magic, what in _MAGIC.items() if block.startswith(magic)), None)
                 if what is None and b"\0" in block[:1_000]:

@@ -142,7 +142,7 @@ def columns() -> Response:
         cells = memory.heat_maps[model.name].read(connection, of, period.start, period.end, length)
         lost = column_page.lost(connection, period.start, period.end)
         silences = list_silences(connection, now)
-        told = "" if period.judged else spent(connection, of, model.latest.at or now)
+        sent = "" if period.judged else spent(connection, of, model.latest.at or now)
     every = overview.rows(evaluation, reference)
     past = evaluation is not model.latest
     alerts = tuple(evaluation.alerts.values())
@@ -170,7 +170,7 @@ def columns() -> Response:
         "overview.html",
         (overview.record(row) for row in listed),
         learning=evaluation.learning,
-        told=told,
+        sent=sent,
         headline=overview.headline(every, evaluation, run.config.drift.every, past=past),
         evaluated=evaluation.at,
         version=series.version,
@@ -317,8 +317,8 @@ def alerts() -> Response:
     muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
     parts = alerts_page.arrange((one.latest for one in every), muted)
     found = fired(run, span)
-    line = overview.alert_line(told.alert for told in parts["up"])
-    firing = any(told.alert.state == "firing" for told in parts["up"])
+    line = overview.alert_line(one.alert for one in parts["up"])
+    firing = any(one.alert.state == "firing" for one in parts["up"])
     if period.judged is None:
         listed = [alert for alert in found if alert["ended"]]
     else:

@@ -15,7 +15,9 @@ def test_alerts_come_by_harm_then_severity_then_importance_then_age() -> None:
     given = evaluation(states, a=100.0, b=200.0, c=300.0, d=50.0)  # type: ignore[arg-type]
     harms = {"a": None, "b": HARM["harmful"], "c": None, "d": replace(HARM["harmless"], importance=0.2)}
     (judged,) = given.judged
-    explained = [one._replace(explanation=replace(one.explanation, does=harms[one.column])) for one in judged.results]  # type: ignore[type-var]
+    explained = [
+        one._replace(explanation=replace(one.explanation, given_harm=harms[one.column])) for one in judged.results
+    ]  # type: ignore[type-var]
     alerts = {
         key: replace(one, severity="critical" if key.column == "c" else "warning") for key, one in given.alerts.items()
     }

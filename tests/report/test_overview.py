@@ -125,7 +125,7 @@ def test_parts_are_wrong_then_different_then_without_a_verdict_then_the_fold() -
     (judged,) = given.judged
     harm = Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2)
     results = [
-        one._replace(explanation=replace(one.explanation, does=harm)) if one.column == "b" else one  # type: ignore[type-var]
+        one._replace(explanation=replace(one.explanation, given_harm=harm)) if one.column == "b" else one  # type: ignore[type-var]
         for one in judged.results
     ]
     given = replace(given, judged=(replace(judged, results=tuple(results)),))

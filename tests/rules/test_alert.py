@@ -207,7 +207,7 @@ def test_the_severity_of_a_drift_by_its_harm(
     """An event becomes more severe and never less: whoever was told of it hears of its end when it ends."""
     rule, alert, seen = replace(AT_ONCE, benign=benign), Alert("drift", "bmi", "feature"), []
     for k, effect in enumerate(effects):
-        result = verdict("D")._replace(explanation=Explanation(does=HARM[effect]))
+        result = verdict("D")._replace(explanation=Explanation(given_harm=HARM[effect]))
         alert = step(alert, result, rule, START + EVERY * k, EVERY)
         seen.append(alert.severity)
     assert tuple(seen) == severities

@@ -31,7 +31,7 @@ KEPT_WEEKS = 52
 
 WEEK = 7 * 86_400
 #: Weeks over which the messages are counted, and how many must have been judged.
-WEEKS_TOLD, FEWEST_TOLD = 26, 4
+WEEKS_COUNTED, FEWEST_COUNTED = 26, 4
 
 
 class LearnedRow(NamedTuple):
@@ -102,16 +102,16 @@ def spent(connection: sqlite3.Connection, of: Subject, now: float) -> str:
     row = connection.execute(f"SELECT min(u.day) FROM usual_learned u {which}", of[:2]).fetchone()  # noqa: S608
     if row[0] is None:
         return ""
-    since = max(from_iso(row[0]), now - WEEKS_TOLD * WEEK)
+    since = max(from_iso(row[0]), now - WEEKS_COUNTED * WEEK)
     weeks = round((now - since) / WEEK)
-    if weeks < FEWEST_TOLD:
+    if weeks < FEWEST_COUNTED:
         return ""
-    (told,) = connection.execute(
+    (sent,) = connection.execute(
         "SELECT count(DISTINCT began) FROM (SELECT min(at) AS began FROM alert_events WHERE model = ? "
         "AND after = 'firing' AND statistic LIKE 'usual %' GROUP BY event_id) WHERE began >= ?",
         (of.model, iso(since)),
     ).fetchone()
-    return f"{told / weeks * 365.25 / 12 / 7:.1f} messages a month over the last {weeks} weeks"
+    return f"{sent / weeks * 365.25 / 12 / 7:.1f} messages a month over the last {weeks} weeks"
 
 
 def save_correlation(

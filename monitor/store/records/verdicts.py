@@ -99,9 +99,9 @@ def save_results(
     seen = newest_window(connection)
     rows = []
     for result in results:
-        told = result.state in ("drift", "warning") or result.role == "outcome"
-        said = moved.text if told and (moved := result.direction) else None
-        rows.append((*_same(result), moment, said, *bounds[result.window], questions.get(result.rule), seen))
+        worded = result.state in ("drift", "warning") or result.role == "outcome"
+        direction = moved.text if worded and (moved := result.direction) else None
+        rows.append((*_same(result), moment, direction, *bounds[result.window], questions.get(result.rule), seen))
     with seals.appended(connection, "drift"):
         write_rows(connection, _INSERT, rows)
 
@@ -149,7 +149,7 @@ def latest_results(connection: sqlite3.Connection, of: Subject, within: float = 
 
 def verdict_of(row: sqlite3.Row) -> Verdict:
     """Read a row of `drift`."""
-    said, window = row["direction"], Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
-    explanation = NOTHING if said is None else Explanation(Direction(said))
+    text, window = row["direction"], Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
+    explanation = NOTHING if text is None else Explanation(Direction(text))
     result = DriftResult(**{name: row[name] for name in _SAME}, window=window, explanation=explanation)
     return Verdict(from_iso(row["at"]), result)
