@@ -40,7 +40,7 @@ from monitor.questions import Answers
 from monitor.recording import Watch, Worker, which
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
-from monitor.store.file.database import connect_read_only, explained, take_up
+from monitor.store.file.database import connect_read_only, explained, open_database
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import changes
@@ -102,7 +102,7 @@ class Runtime:
         self.folder.open()
         self._lacking = self.folder.used_before and not self.folder.database.exists()
         try:
-            take_up(self.folder, self.clock, self._open_store)
+            open_database(self.folder, self.clock, self._open_store)
         except BaseException:
             self.folder.close()
             raise

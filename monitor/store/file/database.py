@@ -94,21 +94,33 @@ def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
     return "" if any_version else later_version(found)
 
 
-def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the folder's database, whatever state it is in.
+def open_database(
+    folder: DataFolder,
+    clock: Clock,
+    use: Callable[[sqlite3.Connection, Path | None], object] = lambda _connection, _aside: None,
+) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the folder's database, whatever state it is in, and `use` it, which may be the first to find damage.
 
     On a full disk the ballast is given up. A file that is no database, or a damaged one, is moved aside and named in
-    the second value; it is never overwritten. Raises StoreError.
+    the second value, which `use` is told too; it is never overwritten. Raises StoreError, and what `use` raises.
     """
     aside, ballast = None, True
     if folder.database.is_file() and not folder.database.stat().st_size and folder.used_before:
         aside = move_aside(folder, clock, "it is empty")
     while True:
         wal = _hold_wal(folder)
+        connection: sqlite3.Connection | None = None
         try:
             connection = connect(folder.database)
-            break
-        except sqlite3.DatabaseError as error:
+            folder.watch_database()
+            use(connection, aside)
+            folder.keep_ballast()
+            return connection, aside
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if not isinstance(error, sqlite3.DatabaseError):
+                raise
             text = str(error)
             if "disk" in text and "malformed" not in text and ballast and folder.drop_ballast():
                 ballast = False
@@ -121,29 +133,6 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
                 raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
         finally:
             wal.unlink(missing_ok=True)
-    folder.keep_ballast()
-    folder.watch_database()
-    return connection, aside
-
-
-def take_up(folder: DataFolder, clock: Clock, use: Callable[[sqlite3.Connection, Path | None], object]) -> None:
-    """Open the folder's database and `use` it; if that shows damage, move it aside and begin a new one.
-
-    `use` is told what was moved aside. Raises what it raises, and StoreError.
-    """
-    aside = None
-    while True:
-        connection, found = open_database(folder, clock)
-        try:
-            use(connection, aside or found)
-            return
-        except BaseException as error:
-            connection.close()
-            if not isinstance(error, sqlite3.DatabaseError):
-                raise
-            if aside is not None or not damaged(error):
-                raise StoreError(f"{folder.database}: cannot be opened: {error}") from error
-            aside = move_aside(folder, clock, str(error))
 
 
 def _hold_wal(folder: DataFolder) -> Path:
