@@ -56,15 +56,15 @@ class Process:
 
 
 class Prometheus(Process):
-    """A real Prometheus with the rules of compose/, evaluated every second."""
+    """A real Prometheus with the rules of compose/, evaluated every second; it begins to scrape after five seconds."""
 
-    def __init__(self, folder: Path, targets: Sequence[str]) -> None:
+    def __init__(self, folder: Path, targets: Sequence[str], every: str = "1s") -> None:
         rules = folder / "rules"
         rules.mkdir()
         for path in RULES.glob("*.yml"):
             (rules / path.name).write_text(path.read_text().replace("interval: 1m", "interval: 1s"))
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
             "rule_files": ["rules/*.yml"],
             "scrape_configs": [{"job_name": "telltale", "static_configs": [{"targets": list(targets)}]}],
         }

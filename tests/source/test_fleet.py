@@ -35,6 +35,10 @@ pytestmark = [
 ]
 
 
+#: How often replicas are scraped; they are asked for at whole seconds.
+EVERY = "500ms"
+
+
 def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         found = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -50,7 +54,8 @@ class Victoria(Process):
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         jobs = [{"job_name": name, "static_configs": [{"targets": targets}]} for name in ("one", "two")]
-        text = json.dumps({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs})
+        often = {"scrape_interval": EVERY, "scrape_timeout": EVERY}
+        text = json.dumps({"global": often, "scrape_configs": jobs})
         (folder / "scrape.yml").write_text(text)
         given = ("-promscrape.config=scrape.yml", "-storageDataPath=vm", f"-httpListenAddr=127.0.0.1:{port}")
         super().__init__(["victoria-metrics", *given, "-search.latencyOffset=1ms"], folder, "victoria")
@@ -86,6 +91,7 @@ class Counted:
 
     def sees(self, words: str) -> bool | None:
         """Whether health has these words after asking for the last second."""
+        flush(str(self.url))
         self.clock.jump_to(int(time.time()) + prometheus.LAG)
         self.count()
         return words in self.checked()[1] or None
@@ -109,7 +115,10 @@ class Replicas:
         shutil.copy(self.root / "histogram.prom", self.root / name)
         (self.root / name / "config.toml").write_text('[model]\npath = ""\n[window]\nfold = "100ms"')
         self.running[name] = WarmProcess(["--port", str(port)], self.root / name, environment()), port
-        until(lambda: get(f"http://127.0.0.1:{port}/readyz"), f"replica {name}")
+
+    def ready(self) -> None:
+        for name, (_, port) in self.running.items():
+            until(lambda port=port: get(f"http://127.0.0.1:{port}/readyz"), f"replica {name}")  # type: ignore[misc]
 
     def kill(self, name: str) -> None:
         server, _ = self.running.pop(name)
@@ -137,17 +146,18 @@ class Replicas:
 def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prometheus, "LOOK_BACK", "4s")
+    monkeypatch.setattr(prometheus, "LOOK_BACK", "2s")
     known, ports = reference(), free_ports(6)
     replicas, targets = Replicas(tmp_path, known), [f"127.0.0.1:{port}" for port in ports]
     with ExitStack() as stack:
         stack.callback(replicas.stop)
-        for name, port in zip("abc", ports, strict=False):
-            replicas.start(name, port)
-        asked = Prometheus(tmp_path, targets)
+        asked = Prometheus(tmp_path, targets, EVERY)
         stack.callback(asked.stop)
         pair = Victoria(tmp_path, targets)
         stack.callback(pair.stop)
+        for name, port in zip("abc", ports, strict=False):
+            replicas.start(name, port)
+        replicas.ready()
         fleets = [Counted(tmp_path / f"fleet-{at}", url, known) for at, url in enumerate((asked.url, pair.url))]
         for fleet in fleets:
             stack.callback(fleet.runtime.close)
@@ -168,6 +178,7 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         replicas.kill("c")
         replicas.start("c", ports[3])
         replicas.start("d", ports[4])
+        replicas.ready()
         replicas.send("c", 60)
         replicas.send("d", 40)
         replicas.send("a", 10)
@@ -176,6 +187,7 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         replicas.kill("b")
         assert (pull(560 - 150), alone.scrape(560)) == ({560}, 560)
         replicas.start("b", ports[1])
+        replicas.ready()
         replicas.send("b", 30)
         assert (pull(590), late.pull(590), alone.scrape(590)) == ({590}, 590, 590)
         away = f"the fleet of http://{targets[0]}, http://{targets[1]}, ...: http://{targets[2]} "
@@ -190,6 +202,7 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         shutil.copytree(tmp_path / "d", tmp_path / "e", ignore=shutil.ignore_patterns("*.sock"))
         replicas.start("d", ports[4])
         replicas.start("e", ports[5])
+        replicas.ready()
         for fleet in fleets:
             until(lambda fleet=fleet: fleet.sees("is at two addresses"), f"words about copies in {fleet.url}")  # type: ignore[misc]
         replicas.send("e", 9)
@@ -225,10 +238,16 @@ def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
 def knows(url: str, rows: int) -> float | None:
     """The last whole second, if the replicas that the server knows of by then have so many rows in all."""
     moment = float(int(time.time()))
-    query = "sum(max by (replica) (last_over_time(telltale_predictions_total[4s])))"
+    query = f"sum(max by (replica) (last_over_time(telltale_predictions_total[{prometheus.LOOK_BACK}])))"
+    flush(url)
     body = get(f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query, 'time': moment})}")
     found = json.loads(body)["data"]["result"] if body else []
     return moment if found and float(found[0]["value"][1]) == rows else None
+
+
+def flush(url: str) -> None:
+    """Have VictoriaMetrics answer with what it was given last, not seconds later; Prometheus has no such page."""
+    get(f"{url}/internal/force_flush")
 
 
 def get(address: str) -> bytes | None:
