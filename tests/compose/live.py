@@ -1,4 +1,4 @@
-"""Real processes for tests: a Prometheus that scrapes Telltale servers every second, and what others run likewise."""
+"""Real processes for tests: a Prometheus that scrapes Telltale servers, and what others run likewise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,9 @@ from tests.compose.promtool import RULES
 
 ROOT = Path(__file__).parents[2]
 Found = TypeVar("Found")
+
+#: How often servers are scraped.
+EVERY = "500ms"
 
 
 def until(ask: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
@@ -31,6 +35,15 @@ def until(ask: Callable[[], Found | None], what: str, seconds: float = PATIENCE)
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s in vain: {what}")
         time.sleep(0.05)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in found:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in found]
 
 
 class Process:
@@ -56,26 +69,33 @@ class Process:
 
 
 class Prometheus(Process):
-    """A real Prometheus with the rules of compose/, evaluated every second; it begins to scrape after five seconds."""
+    """A real Prometheus with the rules of compose/, evaluated as often as it scrapes.
 
-    def __init__(self, folder: Path, targets: Sequence[str], every: str = "1s") -> None:
+    It looks for targets every five seconds from its start: start it before them.
+    """
+
+    def __init__(self, folder: Path) -> None:
         rules = folder / "rules"
         rules.mkdir()
         for path in RULES.glob("*.yml"):
-            (rules / path.name).write_text(path.read_text().replace("interval: 1m", "interval: 1s"))
+            (rules / path.name).write_text(path.read_text().replace("interval: 1m", f"interval: {EVERY}"))
         config = {
-            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
+            "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY},
             "rule_files": ["rules/*.yml"],
-            "scrape_configs": [{"job_name": "telltale", "static_configs": [{"targets": list(targets)}]}],
+            "scrape_configs": [{"job_name": "telltale", "file_sd_configs": [{"files": ["targets.json"]}]}],
         }
         (folder / "prometheus.yml").write_text(json.dumps(config))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
         listen = f"--web.listen-address={self.url.removeprefix('http://')}"
         command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", listen]
         super().__init__(command, folder, "prometheus")
         until(self._ready, "Prometheus to be ready")
+
+    def scrape(self, targets: Sequence[str]) -> None:
+        """Scrape these from now on."""
+        written = self.log.with_name("new.json")
+        written.write_text(json.dumps([{"targets": list(targets)}]))
+        written.rename(self.log.with_name("targets.json"))
 
     def _ready(self) -> bool | None:
         self.text()

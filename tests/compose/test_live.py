@@ -47,19 +47,20 @@ def predict(server: Server, rows: list[list[float]], outcomes: Sequence[object] 
 @pytest.fixture(scope="module")
 def stack(trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     root = tmp_path_factory.mktemp("stack")
-    regression, twin, classification = (root / name for name in ("regression", "twin", "classification"))
-    for folder in (regression, twin, classification):
-        shutil.copytree(trained("classification" if folder == classification else "regression"), folder)
+    regression, twin, classification = folders = [root / name for name in ("regression", "twin", "classification")]
     with ExitStack() as stack:
+        prometheus = Prometheus(root)
+        stack.callback(prometheus.stop)
+        for folder in folders:
+            shutil.copytree(trained("classification" if folder == classification else "regression"), folder)
 
         def serve(folder: Path, port: int = 0) -> Server:
             server = Server(folder, SETTINGS, "--port", str(port), warm=True)
             stack.callback(server.stop)
-            return server.ready()
+            return server
 
-        servers = [serve(folder) for folder in (regression, twin, classification)]
-        prometheus = Prometheus(root, [f"127.0.0.1:{server.port}" for server in servers])
-        stack.callback(prometheus.stop)
+        servers = [serve(folder) for folder in folders]
+        prometheus.scrape([f"127.0.0.1:{server.ready().port}" for server in servers])
         until(
             lambda: True if prometheus.value("count(telltale_predictions_total == 0)") == 3 else None,
             "the first scrape of all three",
@@ -74,7 +75,7 @@ def stack(trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
         until(lambda: True if prometheus.value(regression_rows) == 260 else None, "the first 260 rows")
         # The second replica is killed in the middle and comes back on its folder.
         servers[1].kill()
-        predict(serve(twin, servers[1].port), sent[260:].tolist())
+        predict(serve(twin, servers[1].port).ready(), sent[260:].tolist())
         drawn = rng.integers(0, len(iris.data), ROWS)
         predict(servers[2], iris.data[drawn].tolist(), iris.target_names[iris.target[drawn]].tolist())
         until(

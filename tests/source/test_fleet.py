@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import time
 import urllib.parse
 import urllib.request
@@ -26,25 +25,13 @@ from monitor.source import prometheus
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.file.database import connect_read_only
-from tests.compose.live import Process, Prometheus, until
+from tests.compose.live import EVERY, Process, Prometheus, free_ports, until
 from tests.store.world import reference
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed")
     for program in ("prometheus", "victoria-metrics")
 ]
-
-
-#: How often replicas are scraped; they are asked for at whole seconds.
-EVERY = "500ms"
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
 
 
 class Victoria(Process):
@@ -151,8 +138,9 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
     replicas, targets = Replicas(tmp_path, known), [f"127.0.0.1:{port}" for port in ports]
     with ExitStack() as stack:
         stack.callback(replicas.stop)
-        asked = Prometheus(tmp_path, targets, EVERY)
+        asked = Prometheus(tmp_path)
         stack.callback(asked.stop)
+        asked.scrape(targets)
         pair = Victoria(tmp_path, targets)
         stack.callback(pair.stop)
         for name, port in zip("abc", ports, strict=False):
