@@ -499,7 +499,8 @@ def answer(
         present=f"{request.path}?{urlencode({**others, 'from': CHOICES[0][1]})}",
         **context,
     )
-    kept = kept | {"against": given["against"]} if given.get("against") and status == 200 else kept
+    if (beside := given.get("against", "")) not in ("", column_page.REFERENCE) and status == 200:
+        kept = kept | {"against": beside}
     if (before := prefix(run)) or kept:
         body = OWN_LINK.sub(lambda link: _link_to_same_model(link, before, kept), body)
     return Response(body, status, content_type="text/html; charset=utf-8")

@@ -323,6 +323,9 @@ def test_a_column_is_shown_beside_an_earlier_period(scene: Opened, against: str,
         assert f'href="/column/feature?name={name}&amp;against=reference&amp;{kept}"' in text
         rows = client.get(f"{page}&against={against}&format=json").get_json()
         assert sum(row["live"] for row in rows) == 1800
+        usual = client.get(f"{page}&against=reference").get_data(as_text=True)
+        assert "only a picture" not in usual
+        assert f'href="/?{kept}"' in usual, "what is compared without a choice needs no other address"
         assert "only a picture" not in client.get(page).get_data(as_text=True)
     wrong = client.get("/column/feature?name=bmi&against=last")
     assert wrong.status_code == 400
