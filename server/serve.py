@@ -56,7 +56,9 @@ STUCK = 0.02  # an answer that takes longer on the loop's thread loses the loop
 DEADLINE = 10.0  # for a client to send one request, and to read one answer, however many bytes trickle in between
 IDLE = 60.0  # that a kept-alive connection may be idle
 LINGER = 2.0  # that the server reads on from a refused client, so that the client gets to read the refusal
+LOOK = 1.0  # between two looks at which connections have used up their time
 CHANCE = 0.1  # that a new connection has to send a request before it may be closed for another one
+RECENT = 1.0  # after an answer in which its connection is not closed for another one
 GRACE = 5.0  # that a stop waits for requests that are under way
 
 #: Bytes a second that a body of lines must arrive with, after `DEADLINE`.
@@ -233,7 +235,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.server.took(now - began)
 
     def overdue(self, now: float) -> bool:
-        """Whether the client has used up its time; asked once a second."""
+        """Whether the client has used up its time; asked every `LOOK` seconds."""
         if self._draining:
             return now - self._writing_since > LINGER
         if self.total_outbufs_len and not self.requests:
@@ -256,7 +258,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.will_close or self.answering:
             return None
         if self.heard and self.request is None:
-            return (1, self.idle_since) if now - self.idle_since > 1.0 else None
+            return (1, self.idle_since) if now - self.idle_since > RECENT else None
         request, age = self.request, now - (self._receiving_since or self.idle_since)
         sent = 0 if request is None else request.header_bytes_received + request.body_bytes_received
         return (0, sent / age) if age > CHANCE else (2, 0.0)
@@ -424,7 +426,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         while self._leader is me and not self._done.is_set():
             try:
                 soon = self._others or self.stopping or not self.readable()
-                timeout = 0.0 if self._posts else 0.02 if soon else 1.0
+                timeout = 0.0 if self._posts else 0.02 if soon else LOOK
                 wasyncore.loop(timeout, use_poll=True, map=self._sockets, count=1)
                 if not self._answer_queued(me):
                     return
@@ -459,12 +461,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return bool(self.accepting) and time.monotonic() >= self._accept_after
 
     def _close_overdue(self, now: float) -> None:
-        """Close connections whose time is up; called once a second.
+        """Close connections whose time is up; called every `LOOK` seconds.
 
         Between turns of the loop, never within one: if a descriptor is closed and given out again in the same turn, the
         loop takes the new connection for the old one.
         """
-        self._next_overdue_check = now + 1.0
+        self._next_overdue_check = now + LOOK
         for channel in list(self.active_channels.values()):
             if channel.overdue(now):
                 if channel.request is not None:
