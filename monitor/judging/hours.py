@@ -51,24 +51,32 @@ class Hours:
                 new[: len(old)] = old
                 setattr(self, name, new)
 
-    def read(self, connection: sqlite3.Connection, end: int) -> None:
-        """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known."""
-        if not 0 <= end - self.end <= WEEK:
+    def read(self, connection: sqlite3.Connection, end: int) -> bool:
+        """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known.
+
+        Returns whether hours that had been read have changed.
+        """
+        changed = not 0 <= end - self.end <= WEEK
+        if changed:
             self._clear(end - self.kept)
-        self._add_late(connection)
+        changed |= self._add_late(connection)
         if end > self.end:
             self._append(connection, end)
+        return changed
 
-    def _add_late(self, connection: sqlite3.Connection) -> None:
-        """Add rows that came after their hours had been read, but for those of quiet days."""
+    def _add_late(self, connection: sqlite3.Connection) -> bool:
+        """Add rows that came after their hours had been read, but for those of quiet days; whether there are any."""
+        found = False
         for tile in late_windows(connection, self._series.id, self._seen, self.first * HOUR, self.end * HOUR):
             if not any(begin <= tile.start // HOUR * HOUR < until for begin, until in self._quiet):
+                found = True
                 batch = sum_tiles(connection, self._series, [tile])
                 after = slice(tile.start // HOUR - self.first + 1, self.end - self.first + 1)
                 self._counts[after] += batch.counts
                 self._sums[after] += np.nan_to_num(batch.sums)
                 self._rows[after] += batch.n
         self._seen = newest_window(connection)
+        return found
 
     def _append(self, connection: sqlite3.Connection, end: int) -> None:
         """Read the hours up to `end` that have not been read, and forget the oldest if more than `kept` are known."""

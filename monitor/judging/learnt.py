@@ -7,7 +7,7 @@ import sqlite3
 from monitor.clock import HOUR, from_iso
 from monitor.normal.cells import Cells
 from monitor.normal.expected import Grid
-from monitor.normal.usual import Learned, Watch
+from monitor.normal.usual import DAY, Learned, Watch
 from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, load_accepted
@@ -25,8 +25,8 @@ class Learnt:
         self._standing: Standing = {}
         self._cells: dict[tuple[int, ...], Cells] = {}
         self._watches: dict[tuple[int, int], Watch] = {}
-        #: Up to which hour the history was replayed, and the day whose learning is stored.
-        self._replayed: dict[tuple[int, int], int] = {}
+        #: Which history was replayed, see `_history`, and the day whose learning is stored.
+        self._replayed: dict[tuple[int, int], tuple[int, int]] = {}
         self._stored: dict[tuple[int, int], int] = {}
 
     def cells(self, *positions: int) -> Cells:
@@ -51,14 +51,23 @@ class Learnt:
     def has_past(self, position: int, length: int, hour: int) -> bool:
         """Whether the history of a column has been replayed, or was by an earlier process."""
         watch = self.watch(position, length)
-        return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
+        known = bool(watch.maxima) or watch.learned is not None
+        return known or self._replayed.get((position, length)) == self._history(position, hour)
+
+    def _history(self, position: int, hour: int) -> tuple[int, int]:
+        """The day, and the hour from which the column is learnt: what is learnt once a day is from what came before."""
+        return hour // DAY, self.since.get(position, 0)
 
     def replay(self, position: int, length: int, hour: int, grid: Grid, weeks: float) -> int:
         """Judge the windows of a column that end before an hour; return how many hours the history has."""
         end = min(max(hour - grid.first, 0), grid.hours)
-        self._replayed[position, length] = hour
+        self._replayed[position, length] = self._history(position, hour)
         self.watch(position, length).run(grid, 0, end, weeks)
         return end
+
+    def history_changed(self) -> None:
+        """Replay again what said too little: hours of the past have changed."""
+        self._replayed.clear()
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Take up what earlier processes have learnt."""

@@ -84,7 +84,8 @@ class Usual:
         """Judge the latest windows of a rule, of each length, that end at or before `end`; none while it learns."""
         hour = math.floor(end / HOUR)
         self._restore(connection)
-        self.hours.read(connection, hour)
+        if self.hours.read(connection, hour):
+            self._learnt.history_changed()
         self._learnt.take_up_accepted(connection, current(connection, self._series))
         out, days = [], float(REPLAYED)
         for length in self._lengths(rule):

@@ -141,7 +141,7 @@ class Watch:
     def learn(self, grid: Grid, end: int) -> bool:
         """Learn anew if a day has begun since the last time; whether anything is known of windows that end at `end`."""
         day = (end + grid.first) // DAY * DAY
-        if day > self.day or self.learned is None:
+        if day > self.day:
             first = max(day - grid.first - LEARNT, 0)
             ends = np.arange(first, day - grid.first + 1, dtype=np.int64)
             ends = ends[((ends + grid.first) % self.step == 0) & ((ends + grid.first) % LEARN_STEP == 0)]

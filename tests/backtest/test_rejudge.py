@@ -132,13 +132,14 @@ def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
     shares = [part / part.sum() for part in model.schema.split(frozen.counts)]
     minutes = 5 * DAY // MINUTE
     busy = 4 + 3 * np.sin(np.arange(minutes) * 2 * np.pi / 1440)
-    connection.execute("BEGIN")
+    quiet: dict[int, Batch] = {}
     for minute, rows in enumerate(rng.poisson(busy).tolist()):
         if rows:
             counts = np.concatenate([rng.multinomial(rows, share) for share in shares])
-            start = int(MIDNIGHT) + minute * MINUTE
-            windows.add(connection, {start: Batch(rows, counts, np.zeros(len(shares)))})
-            windows.seal(connection, start + MINUTE)
+            quiet[int(MIDNIGHT) + minute * MINUTE] = Batch(rows, counts, np.zeros(len(shares)))
+    connection.execute("BEGIN")
+    windows.add(connection, quiet)
+    windows.seal(connection, MIDNIGHT + 5 * DAY)
     connection.execute("COMMIT")
     config = Config.from_text("")
     done = play(judge(connection, model, config, MIDNIGHT, MIDNIGHT + 5 * DAY), config.rules, 60)

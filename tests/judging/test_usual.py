@@ -17,6 +17,8 @@ from monitor.backtest.suggest import describe, suggest
 from monitor.clock import iso
 from monitor.drift.result import DriftResult, Span
 from monitor.judging.usual import Past
+from monitor.normal.expected import Grid
+from monitor.normal.usual import Replayed, Watch
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.windows.rows import load_version
@@ -159,6 +161,33 @@ def test_a_long_history_is_replayed_over_several_evaluations(make: Any, monkeypa
     assert judged[0] == 1
     assert judged[-1] == 8
     assert not world.messages()
+
+
+def test_a_history_that_says_too_little_is_replayed_once_a_day_and_when_it_changes(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replayed: list[int] = []
+    run = Watch.run
+
+    def counted(self: Watch, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
+        replayed.append(end + grid.first)
+        return run(self, grid, start, end, weeks)
+
+    monkeypatch.setattr(Watch, "run", counted)
+    world = make()
+    world.pass_hours(4 * 24, rows=2, every=6)  # too few for any window
+    days = [hour // 24 for hour in replayed]
+    assert {days.count(day) for day in set(days)} == {8}  # four columns, two lengths
+    assert not world.results()
+    replayed.clear()
+    world.pass_hours(1, rows=2)  # of a day that was looked at
+    world.pass_hours(1, rows=2)
+    assert not replayed
+    for hours in range(4 * 24):  # and now the predictions of all those days
+        world.record(40, at=world.clock.time() - HOUR * (hours + 3))
+    world.pass_hours(1, rows=2)
+    assert len(replayed) == 8
+    assert world.results()[0].n
 
 
 def test_a_restart_goes_on_where_the_last_process_was(make: Any, tmp_path: Path) -> None:

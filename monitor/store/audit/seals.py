@@ -95,16 +95,23 @@ def sums(connection: sqlite3.Connection, table: str, where: str, *values: object
 
     A digest is of the row as JSON, in which each number has one spelling: 1 is not 1.0, and 0.1 is exact.
     """
+    try:
+        return _sums(connection, table, where, values)
+    except sqlite3.OperationalError:  # as for a text that is no UTF-8; reading each by a function is slow
+        with reading_damage(connection):
+            return _sums(connection, table, where, values)
+
+
+def _sums(connection: sqlite3.Connection, table: str, where: str, values: tuple[object, ...]) -> Sums:
     sealed, found = SEALED[table], Sums()
     block = f"id / {sealed.size}" if sealed.size else "0"
     cursor = connection.cursor()
     cursor.row_factory = None
-    with reading_damage(connection):
-        rows = cursor.execute(f"SELECT {block}, {sealed.columns} FROM {table} WHERE {where}", values)  # noqa: S608
-        for number, *row in rows:
-            digest = hashlib.sha256(_ENCODE(row).encode("utf-8", "surrogateescape")).digest()
-            count, total = found.get(number, (0, 0))
-            found[number] = count + 1, (total + int.from_bytes(digest[:SUM_BYTES])) % MODULUS
+    rows = cursor.execute(f"SELECT {block}, {sealed.columns} FROM {table} WHERE {where}", values)  # noqa: S608
+    for number, *row in rows:
+        digest = hashlib.sha256(_ENCODE(row).encode("utf-8", "surrogateescape")).digest()
+        count, total = found.get(number, (0, 0))
+        found[number] = count + 1, (total + int.from_bytes(digest[:SUM_BYTES])) % MODULUS
     return found
 
 

@@ -236,7 +236,8 @@ CREATE TABLE notifications (
     answer TEXT,                         -- what the provider said last
     UNIQUE (receiver, "group", sequence)
 ) STRICT;
-CREATE INDEX notifications_open ON notifications (receiver, id) WHERE state IN ('pending', 'sending');
+CREATE INDEX notifications_open          -- in the order of delivery
+    ON notifications (receiver, attempts = 0, kind <> 'digest', id) WHERE state IN ('pending', 'sending');
 CREATE INDEX notifications_by_state ON notifications (receiver, state);
 CREATE INDEX notifications_by_time ON notifications (at);
 

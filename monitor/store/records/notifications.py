@@ -97,7 +97,7 @@ def _replace_state(connection: sqlite3.Connection, receiver: str, at: float) -> 
 
 def head(connection: sqlite3.Connection, receiver: str) -> Item | None:
     """The message to deliver next: one that was tried already, else a digest, else the oldest."""
-    order = "attempts = 0, kind <> 'digest', id LIMIT 1"
+    order = "attempts = 0, kind <> 'digest', id LIMIT 1"  # that of the index `notifications_open`
     row = connection.execute(f"{_OPEN} AND receiver = ? ORDER BY {order}", (receiver,)).fetchone()
     return _item(row) if row else None
 
