@@ -32,7 +32,7 @@ from monitor.config.settings import (
     did_you_mean,
 )
 from monitor.errors import ConfigError
-from monitor.rules.rule import PERFORMANCE, PRESETS, TRAFFIC, USUAL, Rule, is_estimated, is_performance, reference_span
+from monitor.rules.rule import PERFORMANCE, TRAFFIC, USUAL, Rule, boxkite, is_estimated, is_performance, reference_span
 
 #: Bytes of a journal segment of one of many models, at least: each is in memory whole.
 LEAST_SEGMENT = 1 << 18
@@ -305,7 +305,7 @@ class _Reader:
         if preset:
             if item.keys() - {"preset", "models"}:
                 raise self.error("rule.preset: takes no other key but models; write the rules out to change them")
-            return [replace(rule, models=values["models"]) for rule in PRESETS[preset](drift.alpha, drift.min_samples)]
+            return [replace(rule, models=values["models"]) for rule in boxkite(drift.alpha, drift.min_samples)]
         if not values["name"]:
             raise self.error("rule.name: expected a text, got none; each [[rule]] needs a name")
         by_outcomes = is_performance(values["statistic"]) and not is_estimated(values["statistic"])

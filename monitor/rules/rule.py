@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -117,10 +116,6 @@ def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     first = Rule("boxkite-ks", ("role:prediction",), "ks", alpha=alpha, floor=0.5, min_samples=min_samples)
     first = replace(first, independent=True, hold=300.0, keep_firing=0.0)
     return first, replace(first, name="boxkite-kl", statistic="psi", floor=1.0)
-
-
-#: Ready-made sets of rules, by the name that `[[rule]] preset = "..."` gives them.
-PRESETS: dict[str, Callable[..., tuple[Rule, ...]]] = {"boxkite": boxkite}
 
 
 def reference_span(reference: str) -> Span | None:

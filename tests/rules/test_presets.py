@@ -9,7 +9,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.rules.alert import advance
 from monitor.rules.cover import cover
-from monitor.rules.rule import PRESETS, boxkite
+from monitor.rules.rule import boxkite
 from tests.rules.series import EVERY, ticks
 
 SCHEMA = Schema(
@@ -46,7 +46,7 @@ def events(price: list[int], minutes: int = 10) -> list[tuple[str, str, float]]:
 
 
 def test_they_watch_the_predictions_over_thirty_minutes_for_five() -> None:
-    assert [(rule.name, rule.statistic, rule.floor, rule.columns) for rule in PRESETS["boxkite"]()] == [
+    assert [(rule.name, rule.statistic, rule.floor, rule.columns) for rule in boxkite()] == [
         ("boxkite-ks", "ks", 0.5, ("role:prediction",)),
         ("boxkite-kl", "psi", 1.0, ("role:prediction",)),
     ]
