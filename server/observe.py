@@ -85,11 +85,10 @@ class Observer:
         return _answer({"observed": rows, **({"prediction_id": ids[0]} if single else {"prediction_ids": ids})})
 
     def _lines(self, environ: WSGIEnvironment) -> Answer:
-        observed = number = 0
+        observed = 0
         try:
-            for lines in blocks(payload.body_parts(environ, self._max_bulk)):
-                batch = self._reader.lines(lines, number, self._runtime.clock.time_ns())
-                number += len(lines)
+            for before, lines in blocks(payload.body_parts(environ, self._max_bulk)):
+                batch = self._reader.lines(lines, before, self._runtime.clock.time_ns())
                 if batch is not None:
                     rows = self.record(batch).rows
                     observed += rows
@@ -120,18 +119,18 @@ def _answer(content: dict[str, Any]) -> Answer:
     return Answer(json.dumps(content).encode() + b"\n")
 
 
-def blocks(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Lines of a body, some thousand at a time. Raises InputError for a line of more than `BLOCK` bytes."""
+def blocks(parts: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Some thousand lines of a body at a time, after how many. Raises InputError for one of more than `BLOCK` bytes."""
     rest, before = b"", 0
     for part in parts:
         *lines, rest = (rest + part).split(b"\n")
+        if lines:
+            yield before, lines
         before += len(lines)
         if len(rest) > payload.BLOCK:
             raise InputError("too_large", f"a line has more than {payload.BLOCK} bytes", f"line {before + 1}", 413)
-        if lines:
-            yield lines
     if rest:
-        yield [rest]
+        yield before, [rest]
 
 
 class Reader:

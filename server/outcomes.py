@@ -73,16 +73,13 @@ class OutcomeRoute:
         return self._answer(len(rows), [(self._record(recorder, rows), len(rows))], wait)
 
     def _lines(self, environ: WSGIEnvironment, recorder: OutcomeRecorder, wait: bool) -> Answer:
-        accepted = number = 0
-        parts = []
+        accepted, parts = 0, []
         try:
-            for lines in blocks(body_parts(environ, self._max_bulk)):
-                rows = [(at, line) for at, line in enumerate(lines, number + 1) if line and not line.isspace()]
-                number += len(lines)
-                if rows:
-                    read = [(load(line, f"line {at}"), f"line {at}") for at, line in rows]
-                    parts.append((self._record(recorder, read), len(read)))
-                    accepted += len(read)
+            for before, lines in blocks(body_parts(environ, self._max_bulk)):
+                full = ((line, f"line {at}") for at, line in enumerate(lines, before + 1) if line.strip())
+                if rows := [(load(line, where), where) for line, where in full]:
+                    parts.append((self._record(recorder, rows), len(rows)))
+                    accepted += len(rows)
         except InputError as error:
             self._runtime.instruments.rejected(error.code)
             return Answer(error_body(error.code, str(error), error.where, accepted=accepted), error.status)

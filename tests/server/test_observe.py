@@ -398,5 +398,5 @@ def test_short_and_long_way_count_alike(mixed: Client, host: Callable[..., Clien
 
 def test_blocks_are_lines() -> None:
     data = b"".join(b"%d\n" % number for number in range(400_000)) + b"end"
-    lines = [line for block in blocks(body_parts({"wsgi.input": io.BytesIO(data)}, 0)) for line in block]
+    lines = [line for _, block in blocks(body_parts({"wsgi.input": io.BytesIO(data)}, 0)) for line in block]
     assert lines == data.split(b"\n")
