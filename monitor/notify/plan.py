@@ -174,9 +174,8 @@ def _with_changes(state: GroupState, members: Mapping[AlertKey, Alert], situatio
     ended = [t for t in situation.transitions if t.result is None and t.alert.state == "resolved"]
     reasons = {transition.alert.key: transition.reason for transition in ended}
     for alert in situation.alerts:
-        if (
-            alert.state == "firing" and alert.key not in members
-        ):  # it goes on, and this receiver is not sent it any more
+        # It goes on, and this receiver is not sent it any more.
+        if alert.state == "firing" and alert.key not in members:
             reasons[alert.key] = f"it is {alert.severity} now, of which this receiver is not told"
     announced = {key: replace(one, reason=reasons.get(key, one.reason)) for key, one in state.announced.items()}
     return replace(state, changes=state.changes + moved, announced=announced)
