@@ -16,7 +16,7 @@ from monitor.errors import StoreError
 from monitor.store.audit.verify import verify
 from monitor.store.file.damaged_files import find
 from monitor.store.file.database import connect, connect_read_only, open_database
-from monitor.store.file.folder import BALLAST_BYTES, DataFolder
+from monitor.store.file.folder import BALLAST, BALLAST_BYTES, DataFolder
 from tests.store.world import MIDNIGHT, Monitored
 
 
@@ -157,6 +157,34 @@ def test_a_wal_goes_aside_with_its_database(filled):
     assert aside is not None
     assert aside.with_name(aside.name + "-wal").read_bytes() == b"what had not been moved yet"
     assert not (folder.path / "wal-while-opening").exists()
+    connection.close()
+    folder.close()
+
+
+@pytest.mark.parametrize("error", ["database disk image is malformed", "database or disk is full"])
+def test_what_its_first_use_finds_is_handled_as_what_opening_finds(filled, error):
+    with closing(sqlite3.connect(filled)) as connection:
+        before = connection.execute("SELECT sum(n) FROM windows").fetchone()
+    filled.with_name("telltale.db-wal").touch()
+    folder, tries = DataFolder(filled.parent), []
+    folder.open()
+    folder.keep_ballast()
+
+    def use(connection, aside):
+        tries.append((aside, (folder.path / BALLAST).exists()))
+        if len(tries) == 1:
+            raise sqlite3.DatabaseError(error)
+
+    connection, aside = open_database(folder, ManualClock(MIDNIGHT), use)
+    if error == "database or disk is full":
+        assert tries == [(None, True), (None, False)]
+    else:
+        assert tries == [(None, True), (aside, True)]
+        assert aside.with_name(aside.name + "-wal").exists()
+        with closing(sqlite3.connect(aside)) as kept:
+            assert kept.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert kept.execute("SELECT sum(n) FROM windows").fetchone() == before
+    assert (folder.path / BALLAST).exists()
     connection.close()
     folder.close()
 
