@@ -15,6 +15,9 @@ from monitor.notify.http import Decision
 from monitor.notify.message import Entry, Message, label, title
 from monitor.notify.text import cut
 
+#: The size of one histogram in inches, and the room around it: for its name above, and names of categories below.
+WIDTH, HEIGHT, SIDE, ABOVE, BELOW = 6.0, 2.2, 0.1, 0.3, 0.3
+
 #: Longest caption: Telegram takes 1,024 UTF-16 units.
 CAPTION = 200
 
@@ -54,8 +57,12 @@ def draw(message: Message) -> bytes:
         raise ValueError("no entry has a histogram")
     # A character that the font lacks is drawn as a box; no warning for each.
     warnings.filterwarnings("ignore", "Glyph ")
-    figure = Figure(figsize=(6, 2.2 * len(entries)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT * len(entries)), dpi=100)
     canvas: Any = FigureCanvasAgg(figure)
+    # The room is known: to have it worked out from all that is drawn takes as long as to draw it.
+    total, inner = HEIGHT * len(entries), HEIGHT - ABOVE - BELOW
+    side, top, bottom, between = SIDE / WIDTH, 1 - ABOVE / total, BELOW / total, (ABOVE + BELOW) / inner
+    figure.subplots_adjust(left=side, right=1 - side, top=top, bottom=bottom, hspace=between)
     for axes, item in zip(figure.subplots(len(entries), squeeze=False)[:, 0], entries, strict=True):
         _draw(axes, item)
     out = io.BytesIO()

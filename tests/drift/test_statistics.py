@@ -181,17 +181,18 @@ def test_columns_do_not_mix(seed):
     schema = Schema(columns)
     reference, test = rng.integers(0, 40, (2, schema.size))
     deviations = np.array([1.0, np.nan, 3.0])
-    together = Layout(schema).pair(reference, test, deviations, np.arange(3))
+    pair = Layout(schema).pair(reference, test, deviations, np.arange(3))
+    together = {name: line.measure(pair) for name, line in STATISTICS.items() if "numeric" in line.kinds}
+    critical = {name: found.critical(0.01) for name, found in together.items()}
     for row, (column, before, after) in enumerate(
         zip(columns, schema.split(reference), schema.split(test), strict=True)
     ):
         alone = Layout(Schema((column,))).pair(before, after, deviations[row : row + 1], np.array([0]))
-        for statistic in STATISTICS.values():
-            if "numeric" in statistic.kinds:
-                one, all_ = statistic.measure(alone), statistic.measure(together)
-                close(all_.value[row], one.value[0])
-                close(all_.p_value[row], one.p_value[0])
-                close(all_.critical(0.01)[row], one.critical(0.01)[0])
+        for name, every in together.items():
+            one = STATISTICS[name].measure(alone)
+            close(every.value[row], one.value[0])
+            close(every.p_value[row], one.p_value[0])
+            close(critical[name][row], one.critical(0.01)[0])
 
 
 def test_the_table_is_complete():

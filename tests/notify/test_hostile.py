@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.drift.result import Explanation
-from monitor.notify import bodies
+from monitor.notify import bodies, picture
 from monitor.notify.message import Message, entry
 from monitor.notify.text import cut, lay_out, units
 from tests.notify.hostile import CORPUS, NAMES
@@ -59,8 +59,15 @@ def test_no_name_breaks_a_message(name: str, columns: int, kind: str) -> None:
     check(message(name, columns, kind))
 
 
-def test_two_hundred_hostile_names_arrive() -> None:
-    """Through plan, outbox, sender and a strict provider over HTTP."""
+def test_two_hundred_hostile_names_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through plan, outbox, sender and a strict provider over HTTP, each with a picture: the first one."""
+    draw, drawn = picture.draw, list[bytes]()
+
+    def draw_once(message: Message) -> bytes:  # `test_drawing_takes_any_name` draws the names
+        drawn.extend([] if drawn else [draw(message)])
+        return drawn[0]
+
+    monkeypatch.setattr(picture, "draw", draw_once)
     rng = random.Random(7)
     names = [
         *CORPUS,

@@ -83,12 +83,11 @@ def test_drawing_takes_any_name() -> None:
     world.receivers = tuple(replace(receiver, pictures=True) for receiver in world.receivers)
     one: Message = world.evaluate([firing(at=world.clock.time())])[-1].message
     assert one.kind == "picture"
-    for name in ("bmi", "$x", "$\\frac{$", *[name for name in CORPUS if name.isascii()][::8]):
-        entries = tuple(replace(item, column=name) for item in one.entries)
-        categories = tuple(
-            replace(
-                item, histogram={"edges": [], "categories": [name, "b"], "reference": [0.5, 0.5], "test": [0.1, 0.9]}
-            )
-            for item in entries
-        )
-        assert picture.draw(replace(one, entries=entries + categories)).startswith(b"\x89PNG")
+    names = ["bmi", "$x", "$\\frac{$", *CORPUS]
+    for first in range(0, len(names), 12):  # as the names of columns and of categories
+        some = names[first : first + 12]
+        shares = [1 / len(some)] * len(some)
+        drawn = {"edges": [], "categories": some, "reference": shares, "test": shares}
+        entries = [replace(item, column=some[0]) for item in one.entries]
+        categories = [replace(item, column=some[-1], histogram=drawn) for item in one.entries]
+        assert picture.draw(replace(one, entries=(*entries, *categories))).startswith(b"\x89PNG")
