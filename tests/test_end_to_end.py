@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.running import ROW, Server, environment, wait_for
+from monitor.__main__ import main
+from monitor.clock import Clock
 from tests.server.conftest import copy_model
+from tests.support.clocks import FastClock
 from tests.support.fake_providers import FakeProvider, fake_provider
 from train.load import main as send
 
-#: The demonstration: an evaluation every half second, so that a test need not wait a minute for one.
+#: The demonstration: five evaluations a second, so that a test need not wait a minute for one.
 DEMO = """
 [drift]
-every = "500ms"
+every = "200ms"
 [window]
-fold = "100ms"
+fold = "50ms"
 """
 
 #: The prediction follows the feature that is moved, and may be named with it.
@@ -40,9 +44,16 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def load(server: Server, *arguments: str) -> None:
+def command(folder: Path, name: str) -> str:
+    """What a command of the monitor says, without a process for it."""
+    with chdir(folder), redirect_stdout(io.StringIO()) as said:
+        assert main([name]) == 0
+    return said.getvalue()
+
+
+def load(server: Server, *arguments: str, clock: Clock | None = None) -> None:
     with chdir(server.folder):
-        assert send(["--url", f"http://127.0.0.1:{server.port}", *arguments]) == 0
+        assert send(["--url", f"http://127.0.0.1:{server.port}", *arguments], clock) == 0
 
 
 def judged(server: Server, rows: int) -> dict[str, dict[str, Any]]:
@@ -128,8 +139,8 @@ def test_from_training_to_a_message(tmp_path: Path, people: FakeProvider) -> Non
         assert "bmi" in page
         assert "drifted" in page
         assert "bmi" in run(folder, "monitor", "status").splitlines()[0]
-        assert " sd)" in run(folder, "monitor", "drift")
-        assert "firing" in run(folder, "monitor", "alerts")
+        assert " sd)" in command(folder, "drift")
+        assert "firing" in command(folder, "alerts")
 
         connection = sqlite3.connect(f"file:{folder / 'data/telltale.db'}?mode=ro", uri=True)
         (total,) = connection.execute("SELECT sum(count) FROM histogram_bins WHERE \"column\" = 'bmi'").fetchone()
@@ -185,7 +196,7 @@ def test_outcomes_like_those_held_out_make_no_model_worse(folder: Path) -> None:
     """With outcomes that are turned round it is worse: tests/docs/test_blocks.py, in the first hour."""
     server = Server(folder, f"{DEMO}[outcomes]\n", warm=True).ready()
     try:
-        load(server, "--rate", "0", "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", "--delay", "1s")
+        load(server, "--rate", "0", "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", "--delay", "200ms")
 
         def seen() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = server.json("/api/drift")
@@ -197,7 +208,7 @@ def test_outcomes_like_those_held_out_make_no_model_worse(folder: Path) -> None:
         assert (report["outcomes"], report["predictions"]) == (1000, 1000)
         (said,) = (one for one in report["metrics"] if one["metric"] == "mae")
         assert said["value"] - said["reference"] == pytest.approx(mae["value"])
-        assert "MAE" in run(folder, "monitor", "performance")
+        assert "MAE" in command(folder, "performance")
     finally:
         server.stop()
 
@@ -206,7 +217,7 @@ def test_the_tutorials_load_is_enough_for_a_verdict(folder: Path) -> None:
     """Sixty predictions with all but one feature held still: the still ones have drifted, the moving one has not."""
     server = Server(folder, DEMO, warm=True).ready()
     try:
-        load(server)
+        load(server, clock=FastClock())
         results = judged(server, 60)
         still = {"sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"}
         assert still <= drifted(results)

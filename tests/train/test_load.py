@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.clock import ManualClock
 from monitor.errors import DataError
 from monitor.reference.build import build_reference
+from tests.support.clocks import FastClock
 from train.fit import load_dataset
 from train.load import main, read_shifts, resampled_rows, tutorial_rows
 
@@ -57,14 +57,6 @@ def server() -> Iterator[FakeServer]:
         yield fake
         fake.shutdown()
         thread.join()
-
-
-class FastClock(ManualClock):
-    """Waiting takes no time, but is counted."""
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.advance(seconds)
-        return event.is_set()
 
 
 def test_the_tutorial_sends_sixty_single_rows_at_ten_a_second(
