@@ -113,9 +113,10 @@ def _serve(asked: socket.socket) -> None:
 
     import monitor.failpoint
     import server.run  # noqa: F401
-    from monitor.report.render import environment
+    from monitor.report.render import TEMPLATES, environment
 
-    environment()
+    for path in TEMPLATES.glob("*.html"):
+        environment().get_template(path.name)
     gc.collect()
     gc.freeze()  # a server collects once before it serves: there is nothing left to look at but what it has made itself
     while True:
