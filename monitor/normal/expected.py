@@ -30,6 +30,8 @@ PART = 0.3
 FEWEST_LEVEL = 2.0
 #: A window is looked at in this many parts, and is partial if so large a share of its rows is in other ones than usual.
 PARTS, MOVED_ROWS = 4, 0.1
+#: Most counts of hours that are added up at once: 8 MB.
+MOST_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -117,27 +119,36 @@ def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int, *, partial: bo
     judged = enough & (rows[now] >= WHOLE * usual) & ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
     by_hours = np.full_like(level, np.nan)
     needed = enough & (~judged | (usable[past].sum(axis=0) < FEWEST_HOURS))
-    for at in np.flatnonzero(needed.any(axis=1)) if partial else ():
-        by_hours[at] = np.where(needed[at, cells.column_of], _by_hours(cells, grid, ends[at], length), np.nan)
+    at = np.flatnonzero(needed.any(axis=1) & partial)
+    by_hours[at] = np.where(needed[at][:, cells.column_of], _by_hours(cells, grid, ends[at], length), np.nan)
     expected = np.stack([level, same_hours, (level + same_hours) / 2])
     return Windows(length, ends, shares[now], n[now], expected, usual, judged, by_hours)
 
 
-def _by_hours(cells: Cells, grid: Grid, end: np.int64, length: int) -> Floats:
-    """Shares expected of the hours that a window has, shape (C,): those of the weeks before, weighted by its rows.
+def _by_hours(cells: Cells, grid: Grid, ends: Ints, length: int) -> Floats:
+    """Shares expected of the hours that windows have, shape (W, C): those of the weeks before, weighted by their rows.
 
-    NaN if too much of it is in hours that have no history.
+    NaN if too much of a window is in hours that have no history.
     """
-    hours = np.arange(end - length + 1, end + 1)
-    earlier = grid.weeks_before(hours, np.arange(1, SAME_HOURS + 1)[:, None])
-    earlier = np.where(earlier <= end - length, earlier, 0)  # none of the window's own
-    past = np.diff(grid.rows[np.clip(np.stack([earlier - 1, earlier]), 0, grid.hours)], axis=0)[0].sum(axis=0)
-    rows = np.diff(grid.rows[np.concatenate((hours[:1] - 1, hours))])
-    if rows[past == 0].sum() > MOVED_ROWS * rows.sum() or past[rows > 0].sum() < FEWEST_LEVEL * rows.sum():
-        return np.full(len(cells.names), np.nan)
-    weight = rows / np.maximum(past, 1)
-    counts = (grid.between(earlier - 1, earlier, cells.bins).sum(axis=0) * weight[:, None]).sum(axis=0)
-    return cells.shares(np.rint(1000 * counts).astype(np.int64))[0]  # of counts, with three places
+    out = np.full((len(ends), len(cells.names)), np.nan)
+    bins = cells.bins.stop - cells.bins.start
+    at_once = max(MOST_AT_ONCE // (SAME_HOURS * length * bins), 1)
+    for first in range(0, len(ends), at_once):
+        some = ends[first : first + at_once, None]
+        hours = some + np.arange(1 - length, 1)
+        earlier = grid.weeks_before(hours, np.arange(1, SAME_HOURS + 1)[:, None, None])
+        earlier = np.where(earlier <= some - length, earlier, 0)  # none of the window's own
+        past = np.diff(grid.rows[np.clip(np.stack([earlier - 1, earlier]), 0, grid.hours)], axis=0)[0].sum(axis=0)
+        rows = grid.rows[hours] - grid.rows[hours - 1]
+        total = rows.sum(axis=1)
+        known = (rows * (past == 0)).sum(axis=1) <= MOVED_ROWS * total
+        known &= (past * (rows > 0)).sum(axis=1) >= FEWEST_LEVEL * total
+        weight = (rows / np.maximum(past, 1))[known, :, None]
+        earlier = earlier[:, known]
+        counts = (grid.between(earlier - 1, earlier, cells.bins).sum(axis=0) * weight).sum(axis=1)
+        shares = cells.shares(np.rint(1000 * counts).astype(np.int64))[0]  # of counts, with three places
+        out[first : first + at_once][known] = shares
+    return out
 
 
 def _lopsided(parts: Counts, usual: Counts) -> Mask:
