@@ -34,7 +34,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.judging.usual import ARMED
 from monitor.normal.cells import cells_of
-from monitor.normal.expected import LEARNT, WEEK
+from monitor.normal.expected import LEARNT, WEEK_HOURS
 from monitor.normal.frozen import repeated
 from monitor.normal.traffic import LOOK_BACK, silence
 from monitor.normal.usual import Watch, horizon
@@ -560,7 +560,7 @@ def told_silent(rows: npt.NDArray[np.int64], begin: int = 0, least: int = 20) ->
     """Hours at which the rule on traffic begins to tell of a silence, from `begin` on."""
     out, up = list[int](), False
     for end in range(begin + 1, len(rows) + 1):
-        found = silence(rows[max(end - LOOK_BACK - WEEK, 0) : end]) if not rows[end - 1] and not up else None
+        found = silence(rows[max(end - LOOK_BACK - WEEK_HOURS, 0) : end]) if not rows[end - 1] and not up else None
         if found and found.hours > max(found.longest, 1) and found.rows >= least:
             out.append(end)
         up = not rows[end - 1] and (up or bool(out and out[-1] == end))
@@ -571,8 +571,10 @@ def traffic(data: Recorded, outages: int = 40) -> str:
     """A row: messages a month on the traffic as it was, and hours from the start of an outage until it is told."""
     rows = np.bincount(data.hour - data.first, minlength=data.hours)
     rng, hours = np.random.default_rng(1), list[int]()
-    for at in rng.integers(min(13 * WEEK, data.hours - 2 * WEEK), data.hours - WEEK, outages).tolist():
-        cut = rows[: at + WEEK].copy()
+    for at in rng.integers(
+        min(13 * WEEK_HOURS, data.hours - 2 * WEEK_HOURS), data.hours - WEEK_HOURS, outages
+    ).tolist():
+        cut = rows[: at + WEEK_HOURS].copy()
         cut[at:] = 0
         hours += [end - at for end in told_silent(cut, at)[:1]]
     told = len(told_silent(rows)) / (data.hours / MONTH)

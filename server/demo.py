@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monitor import words
-from monitor.backtest.replay import HOUR, Recording, replay
+from monitor.backtest.replay import Recording, replay
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
 from monitor.cli.replay import alerts_logged
-from monitor.clock import Clock, ManualClock, SystemClock, iso
+from monitor.clock import HOUR, Clock, ManualClock, SystemClock, iso
 from monitor.columns.column import Floats
 from monitor.config.load import Config
 from monitor.errors import DataError, TelltaleError
@@ -41,7 +41,7 @@ from monitor.source.outcomes import read_outcome
 #: Rows that each model is fitted to, and as many that it is tried on.
 ROWS = 3000
 #: Length of the history, in hours; when its changes began, and the second of them ended, in hours before its end.
-WEEK, FARTHER, FOREIGN, DEARER = 168, 30.0, (100.0, 88.0), 60.0
+HOURS, FARTHER, FOREIGN, DEARER = 168, 30.0, (100.0, 88.0), 60.0
 #: Share of the rows of which it is told what came true.
 KNOWN = 0.9
 #: How often the history is judged, and its base windows, in seconds, until so many hours before its end: so it is made
@@ -173,7 +173,7 @@ def _stack(blocks: Any) -> Any:
 
 def record(story: Story, rng: Rng, now: float, encoder: Encoder, target: Target, model: Any) -> Recording:
     """The predictions of the week that ends now, and their outcomes."""
-    hours = now + HOUR * np.arange(-WEEK, 0)
+    hours = now + HOUR * np.arange(-HOURS, 0)
     counts = rng.poisson([story.busy(int(at // HOUR) % 24) for at in hours])
     times = np.sort(np.repeat(hours, counts) + HOUR * rng.random(counts.sum()))
     columns, came = story.rows(rng, (now - times) / HOUR)
@@ -198,7 +198,7 @@ def make_history(config: Config, now: float, seed: int) -> None:
         rng, target = np.random.default_rng([seed, place, 1]), watch.reference.target
         recordings[name] = record(STORIES[name], rng, now, encoder, target, model)
         watches.append(watch)
-    past = ManualClock(now - WEEK * HOUR)
+    past = ManualClock(now - HOURS * HOUR)
     for every, base, end in STAGES:
         coarse = replace(config, drift=replace(config.drift, every=every), window=replace(config.window, base=base))
         with alerts_logged(False):

@@ -13,16 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from monitor import words
-from monitor.clock import iso
+from monitor.clock import DAY, WEEK, iso
 from monitor.config.settings import duration_text
 from monitor.drift.result import AlertKey, DriftResult
 from monitor.rules.alert import Alert, Transition, advance, by_alert, leading_result
 from monitor.rules.rule import Rule
 
-WEEK = 604_800.0
-
 #: Shortest period, in seconds, from which a weekly rate is worked out: a day.
-SHORTEST = 86_400.0
+SHORTEST = DAY
 
 
 @dataclass(frozen=True, slots=True)

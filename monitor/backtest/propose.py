@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from monitor import words
 from monitor.backtest.suggest import smallest_shift
+from monitor.clock import DAY, HOUR, MINUTE
 from monitor.config.settings import DriftConfig, duration_text
 from monitor.drift.statistics import STATISTICS
 from monitor.normal.cells import cells_of
@@ -17,7 +18,6 @@ from monitor.reference.file import Reference
 
 Ints = npt.NDArray[np.int64]
 
-MINUTE, HOUR, DAY = 60, 3600, 86_400
 #: Test windows that are proposed, and base windows, in seconds: a test window has thirty of them or more, and the page
 #: follows within minutes.
 WINDOWS = (30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 3 * DAY, 7 * DAY)

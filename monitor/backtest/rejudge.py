@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.backtest.events import Moment
+from monitor.clock import HOUR
 from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
 from monitor.drift.evaluate import Answers, Sample
@@ -22,7 +23,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.judging.correlated import in_the_past
 from monitor.judging.evaluation import References, partial_window, question_of
-from monitor.judging.performance import HOUR, Performance, judged_until, settle_time
+from monitor.judging.performance import Performance, judged_until, settle_time
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAINING, Rule
 from monitor.series import Series

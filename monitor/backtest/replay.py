@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from monitor import words
 from monitor.capture.encode import Encoder
-from monitor.clock import ManualClock, SystemClock, iso
+from monitor.clock import DAY, HOUR, ManualClock, SystemClock, iso
 from monitor.columns.canonical import Block, canonical, cell_number
 from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
@@ -49,7 +49,6 @@ RECORD_ROWS = 1 << 16
 CHECKPOINT_EVERY = 128
 
 #: Seconds of recorded time between two rounds of rolling up: an hour as long as there are minutes to roll up.
-HOUR, DAY = 3600.0, 86_400.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -18,13 +18,13 @@ from monitor.drift.result import Span
 from monitor.judging.hours import Hours
 from monitor.judging.usual import PROPOSED
 from monitor.normal.cells import Cells
-from monitor.normal.expected import WEEK
-from monitor.normal.usual import DAY, WEEKS_A_MONTH, Replayed, Watch, horizon, judge_together, propose_lengths
+from monitor.normal.expected import DAY_HOURS, WEEK_HOURS
+from monitor.normal.usual import WEEKS_A_MONTH, Replayed, Watch, horizon, judge_together, propose_lengths
 from monitor.series import Series
 from monitor.words import counted, number
 
 #: A column alerts again once it was usual for this long, in hours.
-REOPEN = WEEK
+REOPEN = WEEK_HOURS
 #: Largest shift that is tried, in standard deviations.
 LARGEST_SHIFT = 8.0
 
@@ -59,7 +59,7 @@ class Suggestion:
     @property
     def a_month(self) -> float:
         """Messages a month."""
-        return len(self.messages) / max((self.span.end - self.span.start) / HOUR / WEEK / WEEKS_A_MONTH, 1e-9)
+        return len(self.messages) / max((self.span.end - self.span.start) / HOUR / WEEK_HOURS / WEEKS_A_MONTH, 1e-9)
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary, times in ISO 8601."""
@@ -80,7 +80,7 @@ def suggest(
     """Replay the rule over the stored hours of a period; None if they are fewer than a week."""
     hours = Hours(series, drift, kept=max(round((span.end - span.start) // HOUR), 1))
     hours.read(connection, round(span.end // HOUR))
-    if len(hours.hourly) < PROPOSED * DAY:
+    if len(hours.hourly) < PROPOSED * DAY_HOURS:
         return None
     lengths = drift.windows or propose_lengths(hours.hourly)
     offsets = series.schema.offsets.tolist()

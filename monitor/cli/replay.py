@@ -17,7 +17,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from monitor import words
 from monitor.backtest.propose import propose, propose_settings
 from monitor.backtest.replay import (
-    HOUR,
     OutcomeColumn,
     Predict,
     Recording,
@@ -30,7 +29,7 @@ from monitor.backtest.replay import (
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
 from monitor.cli.command import Answer, bar, command, length_option, option
-from monitor.clock import Clock, ManualClock, SystemClock, iso
+from monitor.clock import HOUR, Clock, ManualClock, SystemClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
 from monitor.config.settings import DriftConfig, SourceConfig

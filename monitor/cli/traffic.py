@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor import words
+from monitor.clock import DAY, HOUR
 from monitor.config.settings import duration_text
-from monitor.normal.usual import DAY, propose_lengths
+from monitor.normal.expected import DAY_HOURS
+from monitor.normal.usual import propose_lengths
 from monitor.rules.rule import Rule
 from monitor.store.windows.ranges import bounds, list_windows
 from monitor.store.windows.rows import find_version
 
-HOUR = 3600
 #: How much of the past is looked at, and the least that must be stored before anything is said, in seconds.
-LOOKED_AT, FEWEST = 28 * DAY * HOUR, DAY * HOUR
+LOOKED_AT, FEWEST = 28 * DAY, DAY
 
 Ints = npt.NDArray[np.int64]
 
@@ -59,10 +60,10 @@ def most_rows(starts: Ints, rows: Ints, seconds: float) -> int:
 
 def remedy(starts: Ints, rows: Ints, rule: Rule) -> str:
     """Propose the shortest window that usually holds `min_samples` predictions. Days without traffic are left out."""
-    first = starts[0] // (DAY * HOUR) * DAY
+    first = starts[0] // DAY * DAY_HOURS
     hours = starts // HOUR - first
-    hourly = np.bincount(hours, rows, minlength=int(-(-(hours[-1] + 1) // DAY) * DAY)).astype(np.int64)
-    hourly = hourly.reshape(-1, DAY)[hourly.reshape(-1, DAY).any(axis=1)].ravel()
+    hourly = np.bincount(hours, rows, minlength=int(-(-(hours[-1] + 1) // DAY_HOURS) * DAY_HOURS)).astype(np.int64)
+    hourly = hourly.reshape(-1, DAY_HOURS)[hourly.reshape(-1, DAY_HOURS).any(axis=1)].ravel()
     mean = float(hourly.mean())
     for length in propose_lengths(hourly):
         if length * HOUR > rule.window and mean * length >= rule.min_samples:

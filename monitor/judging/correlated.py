@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from monitor.clock import DAY, HOUR
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig
 from monitor.drift.result import Span
@@ -24,7 +25,6 @@ from monitor.series import Series
 from monitor.store.records import usual as store
 from monitor.store.windows.ranges import first_start, read_timeline
 
-HOUR, DAY = 3600, 86_400
 #: Days of production that are learnt from; more where windows are so long that there are fewer than ten.
 DAYS = 28
 #: Most counts that are read at once: 160 MB. A wider model is learnt from fewer windows.

@@ -17,7 +17,7 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from monitor import words
-from monitor.clock import Clock, iso
+from monitor.clock import DAY, Clock, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.drift.direction import without_names
@@ -46,10 +46,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Seconds after an evaluation in which predictions that wait are looked for: clocks of clients are ahead now and then.
-AHEAD = 86_400.0
+AHEAD = DAY
 
 #: Shortest window of which a part must be there before it is judged, and which part of it.
-DAY, LEAST_HELD = 86_400.0, 0.5
+LEAST_HELD = 0.5
 
 #: Cells of counts of closed windows that are kept in memory: 8 MB, a day of minutes of the example model.
 WINDOW_CELLS = 1_000_000

@@ -11,13 +11,12 @@ from monitor.clock import HOUR, utc_offset
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig
-from monitor.normal.expected import LEARNT, WEEK, Grid, Ints
-from monitor.normal.usual import DAY
+from monitor.normal.expected import DAY_HOURS, LEARNT, WEEK_HOURS, Grid, Ints
 from monitor.series import Series
 from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
-KEPT = 2 * LEARNT + WEEK + DAY
+KEPT = 2 * LEARNT + WEEK_HOURS + DAY_HOURS
 #: Most counts that are kept in memory: 160 MB. A wider model keeps fewer hours.
 MOST_COUNTS = 20_000_000
 
@@ -30,7 +29,7 @@ class Hours:
 
     def __init__(self, series: Series, drift: DriftConfig, kept: int | None = None) -> None:
         self._series, self._zone, self._quiet = series, ZoneInfo(drift.timezone), drift.quiet
-        self.kept = kept or max(min(KEPT, MOST_COUNTS // series.schema.size), 2 * WEEK)
+        self.kept = kept or max(min(KEPT, MOST_COUNTS // series.schema.size), 2 * WEEK_HOURS)
         #: The highest id of a window when it read last.
         self._seen = 0
         self._clear(0)
@@ -44,7 +43,7 @@ class Hours:
     def _reserve(self, rows: int) -> None:
         """Have room for so many rows, and for more; a short history takes little memory, however many models."""
         if rows > len(self._rows):
-            room = max(min(2 * rows, self.kept + WEEK + DAY + 1), rows)
+            room = max(min(2 * rows, self.kept + WEEK_HOURS + DAY_HOURS + 1), rows)
             for name in ("_counts", "_sums", "_rows", "_known", "_shift"):
                 old = getattr(self, name)
                 new = np.zeros((room, *old.shape[1:]), old.dtype)
@@ -56,7 +55,7 @@ class Hours:
 
         Returns whether hours that had been read have changed.
         """
-        changed = not 0 <= end - self.end <= WEEK
+        changed = not 0 <= end - self.end <= WEEK_HOURS
         if changed:
             self._clear(end - self.kept)
         changed |= self._add_late(connection)
@@ -99,7 +98,7 @@ class Hours:
         self._known[new] = self._known[last] + np.cumsum(loud)
         self._shift[new] = [utc_offset(hour, self._zone) for hour in range(self.end + 1, end + 1)]
         self.end = end
-        if (over := end - self.first - self.kept) >= DAY:
+        if (over := end - self.first - self.kept) >= DAY_HOURS:
             self.first += over
             for array in (self._counts, self._sums, self._rows, self._known, self._shift):
                 array[: self.kept + 1] = array[over : over + self.kept + 1]

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from monitor.clock import iso
+from monitor.clock import DAY, HOUR, iso
 from monitor.columns.column import Counts
 from monitor.drift.result import AlertKey, DriftResult, Span
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, estimate, inflation
@@ -30,8 +30,6 @@ from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
 from monitor.store.records.performance import judge_again, read_judged, save_judged
 from monitor.store.windows.ranges import Tile, find_tiles, sum_tiles
-
-HOUR, DAY = 3600.0, 86_400.0
 
 #: Part of the outcomes that must have come before an hour is judged, and a delay so short that the open hour is, too.
 SETTLED, SOON = 0.95, 300.0
@@ -64,8 +62,8 @@ def ripe_until(now: float, settle: float) -> float:
     (10800.0, 7200.0, 3600.0)
     """
     if settle <= SOON:
-        return (math.floor(now / HOUR) + 1) * HOUR
-    return math.floor((now - settle) / HOUR) * HOUR
+        return (now // HOUR + 1) * HOUR
+    return (now - settle) // HOUR * HOUR
 
 
 def judged_until(rule: Rule, now: float, settle: float) -> float:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from monitor import words
-from monitor.clock import iso
+from monitor.clock import DAY, HOUR, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import InputError
-from monitor.judging.performance import HOUR, SOON, ripe_until, settle_time, whole_hours
+from monitor.judging.performance import SOON, ripe_until, settle_time, whole_hours
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, concept_shift, estimate
 from monitor.outcomes.join import DELAYS
@@ -32,8 +32,6 @@ from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
 from monitor.store.windows.ranges import first_start, sum_range
 from monitor.words import number
-
-DAY = 86400.0
 
 #: Outcomes that hours need on average to be shown one by one, instead of days.
 LEAST = 10

@@ -12,17 +12,16 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from monitor.clock import utc_offset
+from monitor.clock import HOUR, utc_offset
 from monitor.config.settings import DriftConfig
 from monitor.drift.result import NOTHING, Direction, DriftResult, Explanation, Span, State
-from monitor.normal.expected import WEEK
+from monitor.normal.expected import WEEK_HOURS
 from monitor.normal.traffic import LOOK_BACK, WEEKS, Silence, silence
 from monitor.rules.rule import TRAFFIC, USUAL, Rule
 from monitor.series import Series
 from monitor.store.windows.ranges import windows_of_model
 from monitor.words import date_time
 
-HOUR = 3600
 _OK: State = "ok"
 
 
@@ -77,7 +76,7 @@ class Traffic:
 
     def _measure(self, connection: sqlite3.Connection, end: int) -> tuple[Silence | None, float]:
         """Measure the silence before a whole hour since 1970, and say when the last prediction was."""
-        first = end - LOOK_BACK - WEEK
+        first = end - LOOK_BACK - WEEK_HOURS
         found = windows_of_model(connection, self._series.subject, first * HOUR, end * HOUR)
         windows = [one for one in found if one.seconds <= HOUR]  # the hours of a day are not stored any more
         if not windows:
@@ -90,7 +89,7 @@ class Traffic:
         np.add.at(rows, [place[one.start // HOUR - first] for one in windows], [one.n for one in windows])
         for begin, until in self._quiet:  # nothing is known of quiet days: they are taken as the week before was
             for hour in place[(hours * HOUR >= begin) & (hours * HOUR < until)].tolist():
-                rows[hour] = rows[max(hour - WEEK, 0)]
+                rows[hour] = rows[max(hour - WEEK_HOURS, 0)]
         watched = max((self._since or first) - first, 0)
         since = place[watched] if watched < len(place) else len(rows)
         return silence(rows, int(since)), max(one.start + one.seconds for one in windows)

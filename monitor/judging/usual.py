@@ -25,10 +25,9 @@ from monitor.drift.result import PARTIAL, DriftResult, Span, size_of
 from monitor.judging.hours import Hours
 from monitor.judging.learnt import Learnt
 from monitor.normal.cells import Cells
-from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Windows
+from monitor.normal.expected import DAY_HOURS, FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK_HOURS, Windows
 from monitor.normal.frozen import FEWEST_HOURS, Repeated, repeated
 from monitor.normal.usual import (
-    DAY,
     FEWEST_WEEKS,
     WEEKS,
     Distances,
@@ -102,10 +101,10 @@ class Usual:
     def _lengths(self, rule: Rule) -> tuple[int, ...]:
         if rule.lengths:
             return rule.lengths
-        if not self.lengths and len(self.hours.hourly) >= PROPOSED * DAY:
+        if not self.lengths and len(self.hours.hourly) >= PROPOSED * DAY_HOURS:
             hourly = self.hours.hourly
-            days = hourly[len(hourly) % DAY :].reshape(-1, DAY)
-            self.lengths = propose_lengths(days[days.any(axis=1)].ravel()[-4 * WEEK :])  # gaps say nothing
+            days = hourly[len(hourly) % DAY_HOURS :].reshape(-1, DAY_HOURS)
+            self.lengths = propose_lengths(days[days.any(axis=1)].ravel()[-4 * WEEK_HOURS :])  # gaps say nothing
         return self.lengths
 
     def terms(self, rule: Rule) -> Terms:
@@ -114,15 +113,15 @@ class Usual:
 
     def rejudge(self, connection: sqlite3.Connection, rule: Rule, length: int, hour: int, at: float) -> Judged | None:
         """Judge a window of the past as it was then: by what had been learnt by that day, and accepted by `at`."""
-        self._learnt.load_past(connection, hour // DAY * DAY)
-        self.hours.read(connection, max(hour, self.hours.end) if hour + WEEK > self.hours.end else hour)
+        self._learnt.load_past(connection, hour // DAY_HOURS * DAY_HOURS)
+        self.hours.read(connection, max(hour, self.hours.end) if hour + WEEK_HOURS > self.hours.end else hour)
         self._learnt.compare_with(connection, standing_at(history(connection, self._series), at))
         self._replay(rule, length, hour, math.inf)
         return self._judge(rule, length, hour)
 
     def state(self) -> str:
         """How far learning is, in words; empty once every limit is a column's own."""
-        days = (self.hours.end - self.hours.first) // DAY
+        days = (self.hours.end - self.hours.first) // DAY_HOURS
         if days >= ARMED and self._learnt.weeks > FEWEST_WEEKS:
             return ""
         return f"learning what is usual, day {min(days + 1, ARMED)} of {ARMED}"
@@ -149,7 +148,7 @@ class Usual:
             if days <= 0:
                 break
             grid = self.hours.grid(self._learnt.since.get(position, 0))
-            days -= self._learnt.replay(position, length, hour, grid, self._weeks(rule)) / DAY
+            days -= self._learnt.replay(position, length, hour, grid, self._weeks(rule)) / DAY_HOURS
         return days
 
     def _judge(self, rule: Rule, length: int, hour: int) -> Judged | None:
@@ -212,11 +211,11 @@ class Usual:
 
     def _frozen(self, position: int, since: int, hour: int) -> Repeated | None:
         """How long a column has repeated one value before an hour, if that is not usual; None while it learns."""
-        if hour - max(self.hours.first, since) < ARMED * DAY:
+        if hour - max(self.hours.first, since) < ARMED * DAY_HOURS:
             return None
         deviation = float(np.nan_to_num(self._series.reference.deviations[position]))
         # Mostly the hours of one day tell that the value has changed: a twentieth of the work.
-        for hours in (DAY, LEARNT):
+        for hours in (DAY_HOURS, LEARNT):
             found = repeated(*self.hours.of_column(position, max(hour - hours, since), hour), deviation)
             if found.hours <= FEWEST_HOURS < found.known:
                 return None
@@ -314,9 +313,9 @@ def frozen_verdict(found: Repeated) -> dict[str, Any]:
         "state": "drift",
         "reason": f"{reason} {counted(found.longest, 'hour')}",
         "n": found.rows,
-        "value": found.hours / WEEK,
-        "critical": found.most / WEEK,
-        "floor": FEWEST_HOURS / WEEK,
+        "value": found.hours / WEEK_HOURS,
+        "critical": found.most / WEEK_HOURS,
+        "floor": FEWEST_HOURS / WEEK_HOURS,
         "scatter": None,
     }
 
@@ -332,12 +331,12 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     else:
         way = "above" if change > 0 else "below"
         text = f"{cell_name(cells, cell)} is {size_of(change, True)} {way} what is usual {when}"
-    past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]
-    past = [one for one in past if one[0] >= 0]
+    weeks = [week for week in sorted(watch.maxima) if week < hour // WEEK_HOURS][-WEEKS:]
+    past = [(largest, week) for week in weeks if (largest := float(watch.maxima[week][where])) >= 0]
     if len(past) < FEWEST_WEEKS:
         return f"{text}; too few weeks are known to say how often that comes"
     worst, week = max(past)
-    day = date_time(week * WEEK * HOUR).partition(", ")[0]
+    day = date_time(week * WEEK_HOURS * HOUR).partition(", ")[0]
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
     often = f"once in about {f'{rare:.0f} weeks' if rare < 104 else f'{rare / 52:.0f} years'}"
     often = often if rare < 1000 else "less than once in 20 years"

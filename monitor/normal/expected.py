@@ -17,9 +17,9 @@ from monitor.normal.cells import Cells
 
 Ints = npt.NDArray[np.int64]
 
-WEEK = 168
+DAY_HOURS, WEEK_HOURS = 24, 168
 #: Hours of the past from which a level and the scatter are learnt.
-LEARNT = 8 * WEEK
+LEARNT = 8 * WEEK_HOURS
 #: Weeks whose same hour makes the expectation by the hour of the week, and how many of them must exist.
 SAME_HOURS, FEWEST_HOURS = 6, 3
 #: Fewest rows of a window that is judged or learnt from, and the least part of its usual rows.
@@ -68,7 +68,7 @@ class Grid:
 
     def weeks_before(self, ends: Ints, weeks: Ints) -> Ints:
         """The same local time so many weeks earlier."""
-        plain = ends - weeks * WEEK
+        plain = ends - weeks * WEEK_HOURS
         inside = np.clip(plain, 0, self.hours)
         out: Ints = plain + self.shift[np.clip(ends, 0, self.hours)] - self.shift[inside]
         return out

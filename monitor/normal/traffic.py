@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.columns.column import Mask
-from monitor.normal.expected import WEEK, Ints
+from monitor.normal.expected import WEEK_HOURS, Ints
 
 #: Weeks whose same hours say what is usual, and weeks before now whose silences say how long one usually is.
 WEEKS, PAST = 4, 8
 #: Hours of the past that are looked at.
-LOOK_BACK = (WEEKS + PAST) * WEEK
+LOOK_BACK = (WEEKS + PAST) * WEEK_HOURS
 
 
 class Silence(NamedTuple):
@@ -50,9 +50,9 @@ def silence(rows: Ints, since: int = 0) -> Silence | None:
     busy: Mask = rows > 0
     begins, ends = (np.flatnonzero(edge) + 1 for edge in (busy[:-1] & ~busy[1:], ~busy[:-1] & busy[1:]))
     begin = max(int(begins[-1]), since)
-    if begin < WEEKS * WEEK or begin >= len(rows):
+    if begin < WEEKS * WEEK_HOURS or begin >= len(rows):
         return None
-    weeks_before = WEEK * np.arange(1, WEEKS + 1)[:, None]
+    weeks_before = WEEK_HOURS * np.arange(1, WEEKS + 1)[:, None]
 
     def fewest(values: Ints | Mask, start: Ints, end: Ints) -> Ints:
         """The smallest sum that the same hours of one of the weeks before had, for each period."""
@@ -61,7 +61,7 @@ def silence(rows: Ints, since: int = 0) -> Silence | None:
         return out
 
     ended = begins[: len(ends)]
-    old_enough = ended >= WEEKS * WEEK
+    old_enough = ended >= WEEKS * WEEK_HOURS
     past = np.sort(fewest(busy, ended[old_enough], ends[old_enough]))
     now = np.array([begin]), np.array([len(rows)])
     return Silence(int(fewest(busy, *now)[0]), int(fewest(rows, *now)[0]), int(past[-2]) if len(past) > 1 else 0)

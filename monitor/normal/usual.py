@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from monitor.columns.column import Floats, Mask
 from monitor.normal.cells import Cells
-from monitor.normal.expected import FEWEST_ROWS, LEARNT, WEEK, Grid, Ints, Windows, windows_of
+from monitor.normal.expected import DAY_HOURS, FEWEST_ROWS, LEARNT, WEEK_HOURS, Grid, Ints, Windows, windows_of
 
-DAY = 24
 #: Hours between two windows that are judged: a quarter of their length, but no more than this.
 MOST_STEP = 6
 #: Windows of the past that must exist before anything is judged.
@@ -131,16 +130,16 @@ class Watch:
 
     def limits(self, weeks: float, at: int) -> Floats:
         """Limits that hold at an hour since 1970, shape (limits,), from the weeks finished by then; see `horizon`."""
-        key = (weeks, at // WEEK)
+        key = (weeks, at // WEEK_HOURS)
         if self._limits[0] != key:
-            finished = [self.maxima[week] for week in sorted(self.maxima) if week < at // WEEK]
+            finished = [self.maxima[week] for week in sorted(self.maxima) if week < at // WEEK_HOURS]
             table = np.array(finished, dtype=np.float64).reshape(-1, self.cells.limits)
             self._limits = key, np.array([limit(column[column >= 0], weeks) for column in table.T])
         return self._limits[1]
 
     def learn(self, grid: Grid, end: int) -> bool:
         """Learn anew if a day has begun since the last time; whether anything is known of windows that end at `end`."""
-        day = (end + grid.first) // DAY * DAY
+        day = (end + grid.first) // DAY_HOURS * DAY_HOURS
         if day > self.day:
             first = max(day - grid.first - LEARNT, 0)
             ends = np.arange(first, day - grid.first + 1, dtype=np.int64)
@@ -150,22 +149,22 @@ class Watch:
 
     def run(self, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
         """Judge the windows that end within [start, end), as `judge_together` does one after the other."""
-        ends = np.arange(max(start - LEARNT - DAY, 0), end, dtype=np.int64)
+        ends = np.arange(max(start - LEARNT - DAY_HOURS, 0), end, dtype=np.int64)
         ends = ends[(ends + grid.first) % self.step == 0]
         windows = windows_of(self.cells, grid, ends, self.length)
         count = int((ends >= start).sum())
         shape = (count, self.cells.limits)
         out = Replayed(ends[len(ends) - count :], np.zeros(count), np.full(shape, np.nan), np.full(shape, np.nan))
         done, limits, week = 0, np.zeros(0), -1
-        for day in range(start - (start + grid.first) % DAY, end, DAY):
-            begin, stop = np.searchsorted(ends, (max(day, start), min(day + DAY, end)))
+        for day in range(start - (start + grid.first) % DAY_HOURS, end, DAY_HOURS):
+            begin, stop = np.searchsorted(ends, (max(day, start), min(day + DAY_HOURS, end)))
             past = np.arange(*np.searchsorted(ends, (day - LEARNT, day + 1)))
             self._relearn(windows, past[(ends[past] + grid.first) % LEARN_STEP == 0], day + grid.first)
             rows = np.arange(begin, stop)
             if self.learned is not None and len(rows):
                 distances = judge(self.cells, windows, rows, [self.learned])
-                if (day + grid.first) // WEEK != week:
-                    week = (day + grid.first) // WEEK
+                if (day + grid.first) // WEEK_HOURS != week:
+                    week = (day + grid.first) // WEEK_HOURS
                     limits = self.limits(weeks, day + grid.first)
                 place = slice(done, done + len(rows))
                 out.distances[place], out.limits[place] = distances.worst, limits
@@ -196,7 +195,7 @@ def judge_together(watches: Sequence[Watch], cells: Cells, grid: Grid, end: int)
     windows = windows_of(cells, grid, np.array([end]), watches[0].length)
     found = judge(cells, windows, np.array([0]), [one.learned for one in watches if one.learned is not None])
     for watch, limits in zip(watches, cells.limits_of, strict=True):
-        watch.note((end + grid.first) // WEEK, found.worst[:, limits])
+        watch.note((end + grid.first) // WEEK_HOURS, found.worst[:, limits])
     return windows, found
 
 

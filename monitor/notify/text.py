@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
+from monitor.clock import HOUR, MINUTE
 from monitor.columns.column import clean_text
 from monitor.drift.result import ESTIMATE
 from monitor.notify.guide import first_step
@@ -37,8 +38,6 @@ Style = Literal["plain", "bold", "code", "name", "link"]
 
 #: Longest name, category or label within a message.
 LONGEST = 60
-
-MINUTE, HOUR = 60.0, 3600.0
 
 #: How sentences name a category or a class of the data.
 UNUSUAL_SHARE, MOVED_SHARE = r"share of ['\"](.+)['\"] is [\d.]", r"share of (.+) [+-][\d.,]+ points"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from monitor.clock import HOUR
 from monitor.columns.column import Counts, Floats
 from monitor.outcomes.sums import Sums, Target, contribute
 
@@ -24,7 +25,7 @@ RESULTS = (
 #: Upper bounds of the bins of the delay from a prediction to its outcome, seconds: four to a factor of ten, to a year.
 DELAYS = tuple(round(10 ** (k / 4), 3) for k in range(31))
 
-HOUR_NS = 3600 * 10**9
+HOUR_NS = HOUR * 10**9
 
 
 class Changes(NamedTuple):
@@ -71,7 +72,7 @@ def by_hour(
             if given.any():
                 part = contribute(target, predictions[here][given], outcomes[given])
                 sums = sums + part if sign > 0 else sums - part
-        yield int(hour) * 3600, sums
+        yield int(hour) * HOUR, sums
 
 
 def delays(predicted_ns: npt.NDArray[np.int64], known: Floats) -> tuple[Counts, float]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from monitor.clock import from_iso
+from monitor.clock import DAY, WEEK, from_iso
 from monitor.columns.column import Column, Counts, Floats, Role
 from monitor.config.load import Config
 from monitor.drift.locate import Onsets, locate
@@ -34,8 +34,7 @@ from monitor.words import count, counted, date_time, duration, number, statistic
 REFERENCE = "reference"
 COMPARISONS = {REFERENCE: "the reference", "before": "the period before", "week": "the same period last week"}
 
-DAY = 86_400.0
-WEEK, HALF_A_YEAR = 7 * DAY, 182 * DAY
+HALF_A_YEAR = 182 * DAY
 
 
 def histograms(row: Row, reference: Reference, sides: tuple[Counts, Counts] | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from monitor.capture.recover import next_number
 from monitor.capture.segment import Drops
-from monitor.clock import Clock
+from monitor.clock import HOUR, Clock
 from monitor.columns.canonical import canonical, number
 from monitor.columns.column import MISSING, Counts, Floats, Schema
 from monitor.config.load import Config
@@ -41,7 +41,7 @@ NUMBER, TOKEN, KNOWN, VALUE, PREDICTED = range(5)
 WHOLE = -1.0
 
 #: How long an outcome waits for its prediction, in ns, and how many of them do at most.
-PATIENCE_NS, PATIENT = 3600 * 10**9, 10_000
+PATIENCE_NS, PATIENT = HOUR * 10**9, 10_000
 
 #: Newest outcomes whose results are kept.
 RESULTS_KEPT = 1 << 20

@@ -20,7 +20,7 @@ import numpy as np
 
 from monitor.capture.encode import Encoder, other_code
 from monitor.capture.names import UnseenNames
-from monitor.clock import iso
+from monitor.clock import DAY, HOUR, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Floats
 from monitor.errors import ConfigError, SourceError
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 #: Counts, windows times bins, that one step holds in memory at most: 32 MB.
 CELLS = 2**22
 
-HOUR, DAY = 3600, 86_400
 
 CHANGED = "rows that were old enough changed while they were counted; they are counted again"
 

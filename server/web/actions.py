@@ -11,7 +11,7 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, g, redirect, request
 
 from monitor.cli.reference import Effect, preview
-from monitor.clock import iso
+from monitor.clock import DAY, iso
 from monitor.columns.column import Role, clean_text, column_path
 from monitor.config.settings import moment
 from monitor.errors import InputError, StoreError
@@ -25,7 +25,7 @@ from monitor.watched import Watched
 from server.guard import CHANGES_REFUSED, SESSION, Guard, local_path
 from server.web.api import asked, runtime, shown
 from server.web.pages import answer, prefix, several
-from server.web.period import DAY, read
+from server.web.period import read
 
 actions = Blueprint("actions", __name__)
 

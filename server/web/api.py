@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
+from monitor.clock import DAY, WEEK
 from monitor.columns.column import clean_text
 from monitor.config.settings import duration
 from monitor.drift.result import Span, Subject
@@ -17,7 +18,7 @@ from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import moves_of
 from monitor.watched import Watched
-from server.web.period import DAY, NAMES, WEEK, read
+from server.web.period import NAMES, read
 
 api = Blueprint("api", __name__)
 

@@ -22,7 +22,7 @@ from flask import Blueprint, Response, abort, current_app, g, redirect, request
 from markupsafe import Markup, escape
 
 from monitor import words
-from monitor.clock import iso
+from monitor.clock import DAY, WEEK, iso
 from monitor.columns.column import MAX_TEXT, ROLES, Role, column_path
 from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
@@ -55,7 +55,7 @@ from monitor.store.windows.rows import list_gaps, list_versions, load_version
 from monitor.watched import Watched
 from server.web.api import asked, fired, named, runtime, shown
 from server.web.api import period as asked_period
-from server.web.period import CHOICES, DAY, NAMES, WEEK, Period, chosen
+from server.web.period import CHOICES, NAMES, Period, chosen
 
 pages = Blueprint("pages", __name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from monitor.clock import iso
+from monitor.clock import DAY, iso
 from monitor.columns.column import clean_text
 from monitor.config import settings
 from monitor.drift.result import Span
@@ -18,7 +18,6 @@ NAMES = ("from", "to", "around")
 #: Choices at a click: text, and `from`.
 CHOICES = (("24 h", "24h"), ("7 days", "7d"), ("30 days", "30d"), ("all", "all"))
 
-DAY, WEEK = 86_400.0, 604_800.0
 
 #: Shortest period that is drawn, in seconds.
 SHORTEST = 60.0

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.backtest.events import WEEK
-from monitor.clock import iso
+from monitor.clock import WEEK, iso
 from monitor.drift.result import DriftResult
 from monitor.rules.alert import advance
 from monitor.rules.rule import Rule

@@ -14,8 +14,8 @@ from monitor.normal.usual import Replayed, Watch, horizon, judge_together
 from tests.support.grids import make_grid
 
 NUMERIC = Column("x", "feature", "numeric", edges=tuple(np.linspace(-3, 3, 21).tolist()))
-WEEK = 168
-YEAR = 52 * WEEK
+WEEK_HOURS = 168
+YEAR = 52 * WEEK_HOURS
 
 
 def stream(hours: int, level: Callable[[np.ndarray], np.ndarray], rows: float | Floats = 60.0, seed: int = 1) -> Counts:
@@ -39,7 +39,7 @@ def daily(hour: np.ndarray) -> np.ndarray:
 def told(replayed: Replayed, since: int = 0) -> list[int]:
     """Ends of unusual windows that begin an event: the column was not unusual for a week."""
     on = replayed.ends[(replayed.excess > 1) & (replayed.ends >= since)].tolist()
-    return [at for before, at in zip([-YEAR, *on], on, strict=False) if at - before > WEEK]
+    return [at for before, at in zip([-YEAR, *on], on, strict=False) if at - before > WEEK_HOURS]
 
 
 WEEKS = horizon(2 * cells_of(NUMERIC).limits, 1.0)
@@ -64,82 +64,82 @@ def test_a_quiet_year_keeps_to_the_budget(level: Callable[[np.ndarray], np.ndarr
 
 def test_the_hour_of_the_week_is_learnt_where_there_is_a_rhythm() -> None:
     rhythm, none = watch(6), watch(6)
-    rhythm.run(make_grid(stream(12 * WEEK, daily)), 0, 12 * WEEK, WEEKS)
-    none.run(make_grid(stream(12 * WEEK, flat)), 0, 12 * WEEK, WEEKS)
+    rhythm.run(make_grid(stream(12 * WEEK_HOURS, daily)), 0, 12 * WEEK_HOURS, WEEKS)
+    none.run(make_grid(stream(12 * WEEK_HOURS, flat)), 0, 12 * WEEK_HOURS, WEEKS)
     assert rhythm.learned
     assert none.learned
     assert (rhythm.learned.predictor, none.learned.predictor) == (1, 0)
 
 
 def test_a_lasting_shift_is_told_once_and_becomes_usual() -> None:
-    change = 20 * WEEK + 5
-    counts = stream(32 * WEEK, lambda hour: daily(hour) + 0.5 * (hour >= change))
-    found = watch().run(make_grid(counts), 0, 32 * WEEK, WEEKS)
-    events = told(found, change - WEEK)
+    change = 20 * WEEK_HOURS + 5
+    counts = stream(32 * WEEK_HOURS, lambda hour: daily(hour) + 0.5 * (hour >= change))
+    found = watch().run(make_grid(counts), 0, 32 * WEEK_HOURS, WEEKS)
+    events = told(found, change - WEEK_HOURS)
     assert len(events) == 1
     assert change < events[0] <= change + 24
-    assert not (found.excess[found.ends > change + 10 * WEEK] > 1).any()
+    assert not (found.excess[found.ends > change + 10 * WEEK_HOURS] > 1).any()
 
 
 def test_an_incident_neither_blinds_nor_alarms_later() -> None:
-    incident, change = 20 * WEEK, 23 * WEEK
-    counts = stream(24 * WEEK, lambda h: 4.0 * ((h >= incident) & (h < incident + 24)) + 0.7 * (h >= change))
-    events = told(watch().run(make_grid(counts), 0, 24 * WEEK, WEEKS))
+    incident, change = 20 * WEEK_HOURS, 23 * WEEK_HOURS
+    counts = stream(24 * WEEK_HOURS, lambda h: 4.0 * ((h >= incident) & (h < incident + 24)) + 0.7 * (h >= change))
+    events = told(watch().run(make_grid(counts), 0, 24 * WEEK_HOURS, WEEKS))
     assert len(events) == 2
     assert incident < events[0] <= incident + 24
     assert change < events[1] <= change + 30
 
 
 def test_missing_rows_and_frozen_values_have_cells_of_their_own() -> None:
-    change = 16 * WEEK
+    change = 16 * WEEK_HOURS
     for where in (NUMERIC.missing_bin, 10):
-        counts = stream(17 * WEEK, flat)
+        counts = stream(17 * WEEK_HOURS, flat)
         part = 0.05 if where == NUMERIC.missing_bin else 1.0
         moved = np.random.default_rng(2).binomial(counts[change:], part)
         counts[change:] -= moved
         counts[change:, where] += moved.sum(axis=1)
-        found = watch().run(make_grid(counts), 0, 17 * WEEK, WEEKS)
+        found = watch().run(make_grid(counts), 0, 17 * WEEK_HOURS, WEEKS)
         assert len(told(found)) == 1
         assert change < told(found)[0] <= change + 24
 
 
 def test_a_column_that_was_constant_for_months_and_moves() -> None:
-    counts = np.zeros((20 * WEEK, NUMERIC.size), dtype=np.int64)
-    counts[: 19 * WEEK, 10], counts[19 * WEEK :, 11] = 50, 50
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [19 * WEEK + 6]
+    counts = np.zeros((20 * WEEK_HOURS, NUMERIC.size), dtype=np.int64)
+    counts[: 19 * WEEK_HOURS, 10], counts[19 * WEEK_HOURS :, 11] = 50, 50
+    assert told(watch().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [19 * WEEK_HOURS + 6]
 
 
 def test_a_column_whose_rows_are_all_missing() -> None:
-    counts = stream(20 * WEEK, flat)
-    counts[17 * WEEK :, NUMERIC.missing_bin] = counts[17 * WEEK :].sum(axis=1)
-    counts[17 * WEEK :, : NUMERIC.missing_bin] = 0
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [17 * WEEK + 6]
-    never = np.zeros((20 * WEEK, NUMERIC.size), dtype=np.int64)
+    counts = stream(20 * WEEK_HOURS, flat)
+    counts[17 * WEEK_HOURS :, NUMERIC.missing_bin] = counts[17 * WEEK_HOURS :].sum(axis=1)
+    counts[17 * WEEK_HOURS :, : NUMERIC.missing_bin] = 0
+    assert told(watch().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [17 * WEEK_HOURS + 6]
+    never = np.zeros((20 * WEEK_HOURS, NUMERIC.size), dtype=np.int64)
     never[:, NUMERIC.missing_bin] = 60
-    assert told(watch().run(make_grid(never), 0, 20 * WEEK, WEEKS)) == []
+    assert told(watch().run(make_grid(never), 0, 20 * WEEK_HOURS, WEEKS)) == []
 
 
 @pytest.mark.parametrize(
     ("rows", "note"),
     [
-        (lambda h: np.where((h >= 16 * WEEK) & (h < 16 * WEEK + 24), 1.2, 60.0), "a day of 2 % traffic"),
-        (lambda h: np.where((h >= 16 * WEEK) & (h < 16 * WEEK + 12), 0.0, 60.0), "half a day missing"),
-        (lambda h: np.where((h >= 10 * WEEK) & (h < 14 * WEEK), 0.0, 60.0), "a hole of a month"),
-        (lambda h: np.where(h >= 16 * WEEK, 120.0, 60.0), "traffic that doubles"),
+        (lambda h: np.where((h >= 16 * WEEK_HOURS) & (h < 16 * WEEK_HOURS + 24), 1.2, 60.0), "a day of 2 % traffic"),
+        (lambda h: np.where((h >= 16 * WEEK_HOURS) & (h < 16 * WEEK_HOURS + 12), 0.0, 60.0), "half a day missing"),
+        (lambda h: np.where((h >= 10 * WEEK_HOURS) & (h < 14 * WEEK_HOURS), 0.0, 60.0), "a hole of a month"),
+        (lambda h: np.where(h >= 16 * WEEK_HOURS, 120.0, 60.0), "traffic that doubles"),
     ],
 )
 def test_traffic_alone_makes_no_message(rows: Callable[[np.ndarray], np.ndarray], note: str) -> None:
-    hours = np.arange(20 * WEEK)
-    counts = stream(20 * WEEK, daily, rows(hours))
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [], note
+    hours = np.arange(20 * WEEK_HOURS)
+    counts = stream(20 * WEEK_HOURS, daily, rows(hours))
+    assert told(watch().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [], note
 
 
 def test_after_a_gap_longer_than_what_is_learnt_from_it_learns_anew() -> None:
-    rows = np.full(32 * WEEK, 60.0)
-    rows[12 * WEEK : 24 * WEEK] = 0
-    found = watch(168).run(make_grid(stream(32 * WEEK, daily, rows)), 0, 32 * WEEK, WEEKS)
+    rows = np.full(32 * WEEK_HOURS, 60.0)
+    rows[12 * WEEK_HOURS : 24 * WEEK_HOURS] = 0
+    found = watch(168).run(make_grid(stream(32 * WEEK_HOURS, daily, rows)), 0, 32 * WEEK_HOURS, WEEKS)
     assert told(found) == []
-    back = (found.ends > 25 * WEEK) & (found.ends < 25 * WEEK + 100)
+    back = (found.ends > 25 * WEEK_HOURS) & (found.ends < 25 * WEEK_HOURS + 100)
     assert np.isnan(found.distances[back]).all()
     assert np.isfinite(found.distances[-1]).all()
 
@@ -147,7 +147,7 @@ def test_after_a_gap_longer_than_what_is_learnt_from_it_learns_anew() -> None:
 @pytest.mark.parametrize(("hours", "shift", "unusual"), [(12, 0.0, False), (12, 1.5, True), (20, 1.5, None)])
 def test_a_partial_window_is_judged_by_the_hours_that_it_has(hours: int, shift: float, unusual: bool | None) -> None:
     """Half a day of a rhythm is far from the whole day; four hours are too few to say anything."""
-    end = 16 * WEEK
+    end = 16 * WEEK_HOURS
     counts = stream(end, lambda hour: 2 * daily(hour) + shift * (hour >= end - 24))
     counts[end - hours :] = 0
     found = watch().run(make_grid(counts), 0, end + 1, WEEKS)
@@ -160,25 +160,25 @@ def test_a_partial_window_is_judged_by_the_hours_that_it_has(hours: int, shift: 
 
 
 def test_no_history_gives_no_verdict_and_the_first_limit_is_high() -> None:
-    counts = stream(2 * WEEK, flat)
+    counts = stream(2 * WEEK_HOURS, flat)
     found = watch().run(make_grid(counts), 0, len(counts), WEEKS)
     assert np.isnan(found.distances[found.ends < 72]).all()
     assert set(found.limits[np.isfinite(found.limits)]) == {8.0}
 
 
 def test_the_hour_of_the_week_is_local_time() -> None:
-    change = 15 * WEEK  # clocks go forward: the same local hour is an hour earlier in UTC from here on
-    shift = np.where(np.arange(18 * WEEK + 1) >= change, 1, 0)
-    counts = stream(18 * WEEK, lambda hour: 3 * daily(hour + shift[:-1]), 200.0)
-    utc = watch(1).run(make_grid(counts), 0, 18 * WEEK, WEEKS)
-    local = watch(1).run(make_grid(counts, shift), 0, 18 * WEEK, WEEKS)
+    change = 15 * WEEK_HOURS  # clocks go forward: the same local hour is an hour earlier in UTC from here on
+    shift = np.where(np.arange(18 * WEEK_HOURS + 1) >= change, 1, 0)
+    counts = stream(18 * WEEK_HOURS, lambda hour: 3 * daily(hour + shift[:-1]), 200.0)
+    utc = watch(1).run(make_grid(counts), 0, 18 * WEEK_HOURS, WEEKS)
+    local = watch(1).run(make_grid(counts, shift), 0, 18 * WEEK_HOURS, WEEKS)
     assert told(utc, change)
-    assert not told(local, change - WEEK)
+    assert not told(local, change - WEEK_HOURS)
 
 
 def test_quiet_hours_are_neither_judged_nor_learnt() -> None:
-    day = slice(16 * WEEK, 16 * WEEK + 24)
-    counts = stream(18 * WEEK, lambda hour: 3.0 * ((hour >= day.start) & (hour < day.stop)))
+    day = slice(16 * WEEK_HOURS, 16 * WEEK_HOURS + 24)
+    counts = stream(18 * WEEK_HOURS, lambda hour: 3.0 * ((hour >= day.start) & (hour < day.stop)))
     quiet = np.zeros(len(counts), dtype=np.bool_)
     quiet[day] = True
     assert len(told(watch().run(make_grid(counts), 0, len(counts), WEEKS))) == 1
@@ -189,37 +189,37 @@ def test_quiet_hours_are_neither_judged_nor_learnt() -> None:
 
 
 def test_watching_day_by_day_is_the_same_as_all_at_once() -> None:
-    grid = make_grid(stream(10 * WEEK, daily))
+    grid = make_grid(stream(10 * WEEK_HOURS, daily))
     whole, parts = watch(6), watch(6)
-    at_once = whole.run(grid, 0, 10 * WEEK, WEEKS)
-    pieces = [parts.run(grid, begin, begin + 28, WEEKS) for begin in range(0, 10 * WEEK, 28)]
+    at_once = whole.run(grid, 0, 10 * WEEK_HOURS, WEEKS)
+    pieces = [parts.run(grid, begin, begin + 28, WEEKS) for begin in range(0, 10 * WEEK_HOURS, 28)]
     for name in ("ends", "excess", "distances", "limits"):
         np.testing.assert_array_equal(getattr(at_once, name), np.concatenate([getattr(one, name) for one in pieces]))
 
 
 def test_window_by_window_is_the_same_as_all_at_once() -> None:
-    grid = make_grid(stream(6 * WEEK, daily), first=5)
+    grid = make_grid(stream(6 * WEEK_HOURS, daily), first=5)
     whole, single = watch(6), watch(6)
-    at_once = whole.run(grid, 0, 6 * WEEK, WEEKS)
+    at_once = whole.run(grid, 0, 6 * WEEK_HOURS, WEEKS)
     for end, worst in zip(at_once.ends.tolist(), at_once.distances, strict=True):
         found = judge_together([single], single.cells, grid, end)[1].worst[0] if single.learn(grid, end) else np.nan
         np.testing.assert_array_equal(np.broadcast_to(found, 6), worst)
     assert single.maxima.keys() == whole.maxima.keys()
-    np.testing.assert_array_equal(single.limits(WEEKS, 10 * WEEK), whole.limits(WEEKS, 10 * WEEK))
+    np.testing.assert_array_equal(single.limits(WEEKS, 10 * WEEK_HOURS), whole.limits(WEEKS, 10 * WEEK_HOURS))
 
 
 def test_columns_together_are_the_same_as_each_alone() -> None:
     letters = Column("letter", "feature", "categorical", categories=tuple("abc"))
     constant = Column("constant", "feature", "numeric")
     columns, rng = (NUMERIC, letters, constant, letters), np.random.default_rng(4)
-    counts = [stream(5 * WEEK, daily)]
+    counts = [stream(5 * WEEK_HOURS, daily)]
     counts += [rng.multinomial(counts[0].sum(axis=1), np.full(c.size, 1 / c.size)) for c in columns[1:]]
     grid, offsets = make_grid(np.concatenate(counts, axis=1)), np.cumsum([0, *(c.size for c in columns[:-1])]).tolist()
     for chosen in ([0, 1, 2, 3], [1, 3], [2]):
         cells = Cells([columns[k] for k in chosen], [offsets[k] for k in chosen])
         together = [Watch(Cells([columns[k]], [offsets[k]]), 6) for k in chosen]
         alone = [watch_of(columns[k], 6) for k in chosen]
-        for end in range(4 * WEEK, 5 * WEEK, 6):
+        for end in range(4 * WEEK_HOURS, 5 * WEEK_HOURS, 6):
             assert all(one.learn(grid, end) for one in together)
             windows, found = judge_together(together, cells, grid, end)
             for k, one, at, limits in zip(chosen, alone, cells.parts, cells.limits_of, strict=True):

@@ -17,7 +17,8 @@ import pytest
 
 from bench.running import PATIENCE, environment
 from monitor.capture.encode import Encoder
-from server.demo import HOUR, STORIES, main, prepare, record
+from monitor.clock import HOUR
+from server.demo import STORIES, main, prepare, record
 from server.reload import load_all
 from train.holdout import encoder_of
 

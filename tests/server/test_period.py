@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.clock import DAY
 from monitor.config.settings import moment
 from monitor.rules.alert import AlertState, period_around
-from server.web.period import DAY, NAMES, SHORTEST, address_of, chosen, read
+from server.web.period import NAMES, SHORTEST, address_of, chosen, read
 
 NOW = 1_773_500_000.0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from monitor.clock import from_iso
+from monitor.clock import DAY, HOUR, from_iso
 from monitor.columns.batch import Batch
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
@@ -20,7 +20,7 @@ from monitor.store.records.performance import judge_again, read_judged
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import read_question
-from monitor.store.windows.ranges import DAY, HOUR, KeptSums, first_start, late_windows, list_windows
+from monitor.store.windows.ranges import KeptSums, first_start, late_windows, list_windows
 from monitor.store.windows.rows import load_series
 
 #: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.

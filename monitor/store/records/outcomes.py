@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from monitor.clock import DAY, HOUR
 from monitor.columns.column import Counts
 from monitor.errors import InputError
 from monitor.outcomes.join import DELAYS
@@ -19,8 +20,6 @@ from monitor.source.outcomes import Tokens
 from monitor.store.audit import seals
 from monitor.store.records.rows import append
 from monitor.store.windows.rows import load_series
-
-HOUR, DAY = 3600, 86400
 
 
 def add_token(connection: sqlite3.Connection, token: str, source: str, first: int, now: str) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.clock import from_iso, iso
+from monitor.clock import WEEK, from_iso, iso
 from monitor.columns.column import Floats
 from monitor.drift.result import Subject
 from monitor.store.audit import seals
@@ -29,7 +29,6 @@ WINDOWS = "usual_windows"
 #: Weeks that are kept: those that make the limits, and as many for verdicts that are worked out again.
 KEPT_WEEKS = 52
 
-WEEK = 7 * 86_400
 #: Weeks over which the messages are counted, and how many must have been judged.
 WEEKS_COUNTED, FEWEST_COUNTED = 26, 4
 

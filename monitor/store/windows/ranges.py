@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from monitor.clock import iso
+from monitor.clock import DAY, HOUR, iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.columns.column import Counts, Floats
 from monitor.drift.result import Subject
@@ -26,8 +26,6 @@ from monitor.series import Series
 from monitor.store.windows.counts import add_up, read
 from monitor.store.windows.rows import list_gaps
 
-HOUR = 3600
-DAY = 86400
 #: Steps that one answer has at most: Prometheus stops at as many.
 MAX_STEPS = 11_000
 

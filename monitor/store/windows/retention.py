@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
-from monitor.clock import from_iso, iso
+from monitor.clock import DAY, HOUR, from_iso, iso
 from monitor.config.settings import DataConfig
 from monitor.store.audit import seals
 from monitor.store.file import damaged_files
@@ -25,7 +25,6 @@ from monitor.store.file.writer import WAL_ROOM, Writer
 from monitor.store.records.outcomes import roll_up_sums
 from monitor.store.windows import counts
 from monitor.store.windows.ledger import seal
-from monitor.store.windows.ranges import DAY, HOUR
 from monitor.store.windows.rows import read_meta, write_meta
 from monitor.store.windows.tiers import WORK, Group, roll_up
 

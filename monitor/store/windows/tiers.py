@@ -12,10 +12,10 @@ import math
 import sqlite3
 from typing import NamedTuple
 
+from monitor.clock import DAY, HOUR
 from monitor.errors import StoreError
 from monitor.store.audit import seals
 from monitor.store.windows.counts import add_up, write
-from monitor.store.windows.ranges import DAY, HOUR
 from monitor.words import program
 
 log = logging.getLogger(__name__)
