@@ -49,7 +49,7 @@ class Series:
 
     @cached_property
     def layout(self) -> Layout:
-        """Where the bins of its columns lie, and what a shift of one does to the model."""
+        """Positions of the bins of its columns, and what a shift of one does to the model."""
         baseline = self.reference.baseline
         return Layout(self.schema, baseline.harm if baseline else None)
 

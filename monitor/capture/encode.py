@@ -1,7 +1,7 @@
 """One prediction as floats: what the journal stores for each column.
 
 A numeric value is itself; missing is NaN. A category is its index in the column; a category that the reference does not
-have is the index of `__other__`, or, for the first distinct ones of a column, a number behind it that stands for its
+have is the index of `__other__`, or, for the first distinct ones of a column, a number after it that is given to its
 name. The names are in a small file beside the journal, written before the first record that uses them. A column that is
 not watched by category (an identifier, a free text) keeps no names, so that none of its values is stored.
 """

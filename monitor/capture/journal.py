@@ -101,10 +101,10 @@ class Journal(Reader):
     def _make_append(self, width: int, encode: Encode) -> tuple[Callable[..., int], Callable[[Segment | None], None]]:
         """Build `append(values, more=(), time_ns=None, key=0)`: one record, and the sequence number that it got.
 
-        `values` and `more` are its columns as numbers, in the schema's order; where they are not, `encode` makes them
-        so. A closure, since looking attributes up would cost as much as the write itself. Raises struct.error or
-        TypeError for what cannot be encoded either, before anything is taken; nothing else. The second function is told
-        into which segment it writes from now on.
+        `values` and `more` are its columns in the schema's order; `encode` makes numbers of those that are not. A
+        closure, since looking attributes up would cost as much as the write itself. Raises struct.error or TypeError
+        for what cannot be encoded, before anything is taken; nothing else. The second function sets the segment that
+        the first one writes to.
         """
         pack_body = struct.Struct(f"<q{width}dQ").pack
         now = time.time_ns if isinstance(self._clock, SystemClock) else self._clock.time_ns
@@ -292,7 +292,7 @@ class Journal(Reader):
         return self._dropping
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows can be appended now, from a caller that can refuse them: none is dropped then.
+        """Whether so many rows can be appended now without a drop; for a caller that can refuse them.
 
         Allocates the next segment if the newest one is too short. Rows beyond that segment may still find no room.
         """

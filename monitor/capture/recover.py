@@ -169,7 +169,7 @@ def _dated(path: Path, slots: npt.NDArray[Any], good: npt.NDArray[np.bool_], cut
 
 
 def _never_begun(path: Path) -> bool:
-    """Whether it is the beginning of a copy, whose header is written last; a file that was cut to nothing is not."""
+    """Whether it is an unfinished copy: the header is written last. A file that was cut to nothing is not one."""
     try:
         with path.open("rb") as file:
             head = file.read(HEADER.size)

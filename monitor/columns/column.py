@@ -155,7 +155,7 @@ class Column:
             bins, bounds = self.value_bins, (-math.inf, *self.edges, math.inf)
             yield not len(self.means) == len(self.spreads) == bins, f"{bins} bins need as many means and spreads"
             inside = all(low <= mean <= high for (low, high), mean in zip(pairwise(bounds), self.means, strict=True))
-            yield not inside, f"the mean of a bin lies outside of it: {self.means}"
+            yield not inside, f"the mean of a bin is outside of it: {self.means}"
             good = all(0 <= spread < math.inf for spread in self.spreads)
             yield not good, f"the spread of a bin must be 0 or more: {self.spreads}"
 

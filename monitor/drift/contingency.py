@@ -59,10 +59,10 @@ def missing(pair: Pair) -> Measured:
 def other(pair: Pair) -> Measured:
     """Share of rows outside of what the reference knows well, test minus reference.
 
-    A number below or above every edge; an unseen value, or a rare one. The edges come from the smallest and the
-    largest of the reference's rows, beyond which other rows of the same source fall as often as if one of the
-    reference's own were there too: that row is spared (negative hypergeometric distribution). Its floor is also `TIMES`
-    times the reference's share, so that a ratio counts.
+    A number below or above every edge; an unseen value, or a rare one. The edges are the smallest and the largest of
+    the reference's rows, so other rows of the same source fall beyond each as often as if the reference had one row
+    more there: the test adds that row (negative hypergeometric distribution). Its floor is also `TIMES` times the
+    reference's share, so that a ratio counts.
     """
     return pair.once(_both_shares)[1]
 
@@ -281,10 +281,10 @@ def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha:
 
 
 def _likely_critical(before: Floats, sign: Floats, n: Floats, m: Floats, alpha: float) -> Floats:
-    """Where the signed root of the likelihood ratio, with Yates' half a row, is the normal quantile of `alpha`, (R,).
+    """Guess the critical number of hits, times `sign`, (R,): mostly within a row of the answer.
 
-    In hits times `sign`. Newton's method from the normal approximation: the root is nearly a straight line. Mostly
-    within a row of the answer, and nothing but a guess.
+    There the signed root of the likelihood ratio, with Yates' half a row, is the normal quantile of `alpha`. Newton's
+    method from the normal approximation: the root is nearly a straight line.
     """
     quantile = -float(ndtri(alpha / 2))
     share = (before + 1) / m

@@ -26,7 +26,7 @@ def ks(pair: Pair) -> Measured:
     """Binned Kolmogorov-Smirnov statistic: the largest gap between the two cumulative distributions at a bin edge.
 
     A share, 0 to 1, without smoothing and the same in both directions. It is a lower bound of D on the raw values
-    (`scipy.stats.ks_2samp`), which lies at most the largest bin share above it. The p-value 2 exp(-2 D^2 / h) is the
+    (`scipy.stats.ks_2samp`), which is larger by at most the largest bin share. The p-value 2 exp(-2 D^2 / h) is the
     first term of Kolmogorov's series, which bounds the series (Smirnov 1948); ties and bins only make the true
     probability smaller. Critical value: sqrt(-ln(alpha/2)/2 * h).
     """
@@ -46,10 +46,10 @@ def ks(pair: Pair) -> Measured:
 def wasserstein(pair: Pair) -> Measured:
     """First Wasserstein distance (earth mover's) between the binned distributions, in reference standard deviations.
 
-    The area between the two cumulative distributions, where that deviation is zero or unknown in spans of the edges.
-    Each bin stands at its place: the mean of the reference's rows in it. The same in both directions, without
-    smoothing; equals `scipy.stats.wasserstein_distance` on the places. Where the exact mean of a side does not fit the
-    places, bins stand elsewhere: see `settle`.
+    The area between the two cumulative distributions; in spans of the edges if that deviation is zero or unknown. The
+    place of a bin is the mean of the reference's rows in it, unless the exact mean of a side does not fit the places:
+    see `settle`. The same in both directions, without smoothing; equals `scipy.stats.wasserstein_distance` on the
+    places.
     """
     places = pair.frame.places
     value = area(pair.once(gaps), places)
@@ -88,7 +88,7 @@ def area(height: Floats, places: Floats) -> Floats:
 
 
 def transport(reference: Floats, at_reference: Floats, test: Floats, at_test: Floats) -> Floats:
-    """First Wasserstein distance between two distributions whose bins stand at places of their own, shape (...).
+    """First Wasserstein distance between two distributions, each with its own places of the bins, shape (...).
 
     Equals `scipy.stats.wasserstein_distance(at_reference, at_test, reference, test)`. All have shape (..., K).
     """
@@ -104,8 +104,8 @@ def settle(counts: Floats, places: Floats, bounds: Floats, excess: Floats) -> Fl
 
     `counts`, `places`: (N, K). `bounds`: (N, 2, K), lower and upper edge of each bin; those of an outer bin are
     its place. `excess`: (N,), the exact sum minus the sum of the places. Values outside all edges may be anywhere: the
-    outer bin on that side takes the excess if it has rows. But if that would lay them farther out than all edges span,
-    and also if it has none, all rows move by the same part of their way to the edge of their bin, if that is enough.
+    outer bin on that side takes the excess if it has rows. If it has none, or if they would be farther out than all
+    edges span, all rows move instead: by the same part of their way to the edge of their bin, if that is enough.
 
     >>> places, bounds = np.array([[0.0, 0.5, 1.0]]), np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]])
     >>> settle(np.array([[0.0, 8.0, 2.0]]), places, bounds, np.array([1.0])).tolist()

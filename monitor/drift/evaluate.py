@@ -183,9 +183,9 @@ class _Part:
     """S statistics over W windows and the R columns of one kind, before alpha is shared out; arrays: (W, R, S).
 
     `rows`, `named`: positions of the columns; their names, roles and kinds. `value`: without its sign. `found`: rows of
-    the window and of the reference, with a value or not, (W, R). `damaged`: its numbers cannot be. `known`: there is a
-    verdict. `tested`: the p-values that alpha is shared out over, infinity for columns without a verdict or that could
-    not come out significant. `critical`: of each statistic, see `Measured`.
+    the window and of the reference, with a value or not, (W, R). `damaged`: its numbers are impossible. `known`: there
+    is a verdict. `tested`: the p-values that alpha is shared out over, infinity for columns without a verdict or that
+    could not come out significant. `critical`: of each statistic, see `Measured`.
     """
 
     statistics: tuple[str, ...]
@@ -314,7 +314,7 @@ class Answers:
         return parts
 
     def _sound(self, reference: Sample, tests: Sample) -> tuple[Sample, Sample, Mask]:
-        """Both sides with no rows in columns with a count that cannot be one, and which those are, (W, columns)."""
+        """Both sides without the rows of columns that have an impossible count, and which those are, (W, columns)."""
         schema = self._layout.schema
         bad = ~(np.isfinite(tests.counts) & (tests.counts >= 0))
         bad = bad | ~(np.isfinite(reference.counts) & (reference.counts >= 0))

@@ -24,7 +24,7 @@ class Frame:
     `index`: position of each cell in the flat vector. `real`: which cells are bins and not padding. `values`: which are
     value bins; `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin
     for: `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column.
-    `places`: where on the span of the edges a numeric value bin stands, 0 to 1; `bounds`: (R, 2, K), its edges there.
+    `places`: of numeric value bins on the span of the edges, 0 to 1; `bounds`: (R, 2, K), their edges on it.
     `starts`, `halves`: first edge and half the span, (R,).
     """
 
@@ -145,7 +145,7 @@ Assess = Callable[[Column, Counts, Counts], Harm | None]
 
 
 class Layout:
-    """Where the bins of each column of a schema lie, worked out once. `harm`: says what a shift does, if it is known.
+    """Positions of the bins of each column of a schema, worked out once. `harm`: says what a shift does, if known.
 
     >>> schema = Schema((Column("x", "feature", "numeric", edges=(0.0, 2.0)),
     ...                  Column("y", "prediction", "categorical", categories=("a",))))
@@ -251,10 +251,10 @@ def _spread(flat: npt.NDArray[np.generic], index: Rows) -> Floats:
 
 
 def bin_places(column: Column) -> tuple[Floats, float]:
-    """Where each value bin of a numeric column stands, 0 at the first edge and 1 at the last; and half that span.
+    """Place of each value bin of a numeric column, 0 at the first edge and 1 at the last; and half that span.
 
-    A bin stands at the mean of the reference's rows in it, an empty one at its middle, an outer one at its edge. Half,
-    because the span may be beyond the largest number.
+    It is the mean of the reference's rows in the bin, the middle of an empty bin, or the edge of an empty outer one.
+    Half, because the span may be beyond the largest number.
 
     >>> bin_places(Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)))[0].tolist()
     [0.0, 0.25, 0.75, 1.0]

@@ -2,8 +2,8 @@
 
 Each stretch between changes is a draw of rows from one distribution with a Dirichlet prior, so each possible beginning
 has a posterior probability in closed form (Barry and Hartigan 1993); the prior's weight is averaged over
-`EXPECTED_ROWS`. Real traffic varies more than dice do: rows count less by as much as windows are dispersed beyond
-chance.
+`EXPECTED_ROWS`. Real traffic varies more than chance does: the more windows are dispersed beyond chance, the less
+their rows count.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _joined(counts: Floats, cuts: list[int]) -> list[int]:
 
 
 def _is_mixture(window: Floats, before: Floats, after: Floats) -> bool:
-    """Whether rows of one window, shape (K,), may be part as in some windows before, part as in some after, (T, K).
+    """Whether rows of one window, shape (K,), may be a mixture of windows before and windows after it, both (T, K).
 
     Pearson's chi-square against the mixture that fits best, in which the shares of both sides are known only as well
     as their own rows tell, and rows count less by the dispersion within the sides.

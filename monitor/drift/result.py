@@ -344,7 +344,7 @@ class DriftResult(NamedTuple):
 
     @property
     def strength(self) -> float:
-        """How far beyond its threshold the value lies, to rank columns by; 0 if there is no verdict."""
+        """How far the value is beyond its threshold, to rank columns by; 0 if there is no verdict."""
         threshold = self.threshold
         return self.value / threshold if self.value is not None and threshold and threshold > 0 else 0.0
 

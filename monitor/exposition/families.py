@@ -19,7 +19,7 @@ FamilyType = Literal["counter", "gauge", "histogram", "info", "unknown"]
 #: With [models.NAME], what is told of the process and not of a model has neither.
 MODEL = "model"
 MODEL_VERSION = "model_version"
-#: Label of every family, too: the data folder that the counts lie in. Addresses of replicas come and go.
+#: Label of every family, too: the data folder that has the counts. Addresses of replicas come and go.
 REPLICA = "replica"
 
 

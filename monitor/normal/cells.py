@@ -24,8 +24,8 @@ TAIL_FLOORS = {"missing": 0.03, "below": 0.01, "above": 0.01, "nonfinite": 0.01,
 class Cells:
     """The cells of K columns, C in all, column after column, each with its bulk cells before its tail cells.
 
-    A column has one limit for all of its bulk cells and one for each tail cell: L in all. `bins`: where the columns lie
-    in the flat vector. Of each cell, shape (C,): `names`, a category or a tail's name, "" for an edge; `is_bulk`;
+    A column has one limit for all of its bulk cells and one for each tail cell: L in all. `bins`: the columns' part
+    of the flat vector. Of each cell, shape (C,): `names`, a category or a tail's name, "" for an edge; `is_bulk`;
     `floors`, the smallest change that matters; `column_of` and `limit_of`. Of each column, shape (K,): `parts`, its
     cells, and `limits_of`, its limits.
 

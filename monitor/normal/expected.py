@@ -55,7 +55,7 @@ class Grid:
         return len(self.prefix) - 1
 
     def between(self, start: Ints, end: Ints, bins: slice) -> Counts:
-        """Counts of [start, end), shape (..., bins); what lies outside the grid is empty."""
+        """Counts of [start, end), shape (..., bins); what is outside the grid is empty."""
         prefix = self.prefix[:, bins]
         out: Counts = prefix[np.clip(end, 0, self.hours)] - prefix[np.clip(start, 0, self.hours)]
         return out
@@ -152,9 +152,9 @@ def _by_hours(cells: Cells, grid: Grid, ends: Ints, length: int) -> Floats:
 
 
 def _lopsided(parts: Counts, usual: Counts) -> Mask:
-    """Whether the rows of windows are in other parts of them than usual, by more than chance. Both: shape (..., PARTS).
+    """Whether the rows of windows are spread over their parts otherwise than usual, by more than chance.
 
-    Such a window holds other hours than the ones that it is compared with, and so other rows.
+    Such a window has rows of other hours than those that it is compared with. Both: shape (..., PARTS).
     """
     rows, usual_rows = parts.sum(axis=-1, keepdims=True), usual.sum(axis=-1, keepdims=True)
     moved = np.abs(parts / np.maximum(rows, 1) - usual / np.maximum(usual_rows, 1)).sum(axis=-1) / 2

@@ -1,7 +1,7 @@
 """Whether a column repeats one value, as a frozen sensor does: a pure function of its counts and sums by hour.
 
-The fullest bin cannot tell it of a column that stays within a bin for a day, such as the pressure of the air. But the
-means of its hours differ then, and those of a frozen one do not.
+The fullest bin alone does not show it: air pressure, too, stays within one bin for a day. But the means of its hours
+differ, and those of a frozen column do not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Whether a model that usually has predictions at this time is silent: a pure function of its predictions by hour.
 
-A silence is a run of hours without a prediction. Its size is how many of the same hours had some in each of the last
-weeks, so that nights and weekends count for nothing, and a job that is late counts for no more than it ran.
+A silence is a run of hours without a prediction. Its size is the number of its hours that had predictions in each of
+the last weeks: nights and weekends count for nothing, and a job that is late only for the hours in which it usually
+runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Silence(NamedTuple):
     """A run of hours without a prediction, up to now.
 
     `hours`: its size. `rows`: the fewest predictions that its hours had in one of the last weeks. `longest`: the size
-    of the longest silence of the weeks before, but for one: an outage must not hide the next one.
+    of the second longest silence of the weeks before: one outage must not hide the next one.
     """
 
     hours: int

@@ -100,7 +100,7 @@ class Baseline:
             for (role, name), by_bin in self.columns.items()
         ]
         parts = {
-            "target": _said(self.target),
+            "target": _not_default(self.target),
             "sums": json.loads(self.sums.to_json()),
             "source": self.source,
             "columns": columns,
@@ -121,10 +121,10 @@ class Baseline:
         return cls(sums, parts["source"], columns, parts["importance"])
 
 
-def _said(target: Target) -> dict[str, Any]:
+def _not_default(target: Target) -> dict[str, Any]:
     """Return the fields that are not the defaults: a field that a later version adds does not change old references.
 
-    >>> _said(Target("regression", scale=2.0))
+    >>> _not_default(Target("regression", scale=2.0))
     {'kind': 'regression', 'scale': 2.0}
     """
     defaults = {one.name: one.default for one in fields(Target)}

@@ -1,7 +1,7 @@
 """Performance estimated without outcomes, and whether it is worse than it was on held-out rows.
 
-An estimate rests on how many predictions lie in each bin of the score (or of the class or value predicted), and on what
-came true in that bin on held-out rows. If too many lie where there were hardly any, there is none.
+An estimate rests on how many predictions each bin of the score (or of the class or value predicted) has, and on what
+came true in that bin on held-out rows. If too many predictions are in bins with hardly any held-out row, there is none.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ HOUR_NS = HOUR * 10**9
 
 
 class Changes(NamedTuple):
-    """What outcomes change. `results`: shape (n,), of each of them; `last`: which is the last one of its prediction."""
+    """What outcomes change. `results`: of each, shape (n,); `last`: whether it is the last one for its prediction."""
 
     results: Codes
     last: npt.NDArray[np.bool_]
@@ -59,7 +59,7 @@ def changes(predictions: npt.NDArray[np.uint64], held: Floats, outcomes: Floats)
 def by_hour(
     target: Target, times_ns: npt.NDArray[np.int64], predictions: Floats, before: Floats, after: Floats
 ) -> Iterator[tuple[int, Sums]]:
-    """Work out what changed outcomes add to the hours of their predictions, less what the ones before had added.
+    """Work out by how much changed outcomes change the sums of their predictions' hours.
 
     `before`, `after`: outcomes, shape (n,), NaN for none. Yields seconds since 1970 of each hour, and the sums.
     """

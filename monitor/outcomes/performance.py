@@ -444,11 +444,11 @@ def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
 
 
 def clustered(parts: Floats) -> float:
-    """Variance of the ratio of two sums over hours, of which `parts`, shape (hours, 2), has each; four or more.
+    """Variance of the ratio of two sums over hours. `parts`: both sums of each hour, shape (hours, 2); four or more.
 
     The hours are clusters of a ratio estimator, and neighbours are weighted as by Newey and West (1987) with
-    L = floor(4 (W / 100)^(2/9)) lags, W hours. Two days or more of hours may have one step, which does not count: else
-    the very change that is looked for would pass for dispersion (Crainiceanu and Vogelsang 2007).
+    L = floor(4 (W / 100)^(2/9)) lags, W hours. In two days or more, one step is left out: otherwise the very change
+    that is looked for would count as dispersion (Crainiceanu and Vogelsang 2007).
     """
     above, below = parts.sum(axis=0)
     ratio = above / below
@@ -535,14 +535,14 @@ def parts_by_bin(sums: Sums, metric: str) -> tuple[Floats, Floats]:
 
 
 def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict[str, Measure], float]:
-    """Metrics of rows that behave, bin by bin, as those of `sums` do; and the share of the rows that these speak for.
+    """Metrics of `rows` if each bin does as well as in `sums`; and the share of the rows whose bin has outcomes.
 
     `rows`: shape (bins,), by score (binary with probabilities), by predicted class (other classifiers), or by predicted
-    value (regression). Two uses. With all predictions of the same hours as `rows` it corrects for outcomes that are
-    known of a selection only (post-stratification), as long as within a bin it does not depend on the outcome whether
-    it is known. With the sums of held-out rows, and `estimated`, it says without any outcome how well the model does on
-    `rows`, as long as outcomes follow from scores as before (confidence-based performance estimation); its error then
-    also has the sampling of `rows`. A bin without any outcome is left out; the share tells how much that is.
+    value (regression). Two uses. If `rows` are all predictions of the same hours, it corrects for outcomes that are
+    known of a selection only (post-stratification); within a bin, whether an outcome is known must not depend on it. If
+    `sums` are of held-out rows (`estimated`), it estimates without any outcome how well the model does on `rows`
+    (confidence-based performance estimation); outcomes must follow from scores as before, and the error also has the
+    sampling of `rows`. A bin without any outcome is left out.
     """
     target = sums.target
     n, confusion = rows_by_bin(sums)

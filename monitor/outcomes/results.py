@@ -132,7 +132,7 @@ def layout_of(target: Target) -> Layout:
 
 
 def _explained(result: DriftResult, baseline: Baseline, asked: Asked, total: Sums) -> DriftResult:
-    """A verdict that performance is worse with whether the inputs explain it, if that can be told."""
+    """Add to a verdict that performance is worse whether the inputs explain it, if that is known."""
     if result.state != "drift":
         return result
     shift = concept_shift(total, baseline.sums, result.statistic, asked.dispersions.get(result.statistic, 1.0))

@@ -38,7 +38,7 @@ Past = Callable[[Series, Question, str, float, float], Sequence[DriftResult]]
 
 @dataclass
 class Recomputed:
-    """How it went. `verdicts` were worked out again; of `skipped` ones the minute windows are gone, or never noted."""
+    """How many verdicts were worked out again, and how many not: their minute windows are gone, or were never noted."""
 
     verdicts: int = 0
     skipped: int = 0

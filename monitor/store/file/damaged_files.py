@@ -1,6 +1,6 @@
 """Files that were moved aside as damaged: kept for an operator to look at, within bounds.
 
-They count towards `data.max_size`, since a cap is a cap, and what is left of it is the live record's. Together they
+They count towards `data.max_size`; the rest of it is for the live database and journal. Together they
 take at most a quarter of it, the newest first. The newest database alone may be larger for a month: nothing else has
 what was in it, and an operator may want to save that. What is dropped is named in the log.
 """

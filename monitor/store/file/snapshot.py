@@ -1,7 +1,7 @@
 """A copy of the database for an auditor: consistent, read-only, and in one file, while the server goes on writing.
 
-The live file is no place to work in: a reader who stays long keeps the WAL from being used again, and one without the
-right to write cannot open it at all while the server is down.
+Do not work in the live file: a long read keeps the WAL from being used again, and without the right to write the file
+cannot be opened at all while the server is down.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def write_snapshot(database: Path, target: Path) -> int:
 
 
 def is_snapshot(path: Path) -> bool:
-    """Whether a file is a snapshot of Telltale's: its database, and not in the mode in which a server writes one.
+    """Whether a file is a snapshot: a database of Telltale's, not in the mode in which a server writes one.
 
-    Not to be asked of a database that this process has open: closing the file drops SQLite's locks.
+    Do not call it for a database that this process has open: closing the file drops SQLite's locks.
     """
     with path.open("rb") as file:
         head = file.read(20)

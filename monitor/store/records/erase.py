@@ -101,8 +101,8 @@ def moved_aside(folder: DataFolder) -> list[damaged_files.Evidence]:
 def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: float) -> None:
     """Do what a request asks, on the writer's thread.
 
-    Raises KeyError or TypeError for one that is none, and StoreError where something keeps the file from being
-    written anew: then the values are erased, and may still be in its free pages or in the WAL.
+    Raises KeyError or TypeError for a request that is malformed, and StoreError if the file cannot be written anew: the
+    values are then erased, and may still be in its free pages or in the WAL.
     """
     columns = request["columns"]
     chosen = None if columns is None else frozenset((str(role), str(name)) for role, name in columns)

@@ -40,7 +40,7 @@ Standing = Mapping[int, int]
 
 @dataclass(frozen=True)
 class Accepted:
-    """A period that stands for one column's reference. `counts`: shape (bins of the column,)."""
+    """A period that is one column's reference now. `counts`: shape (bins of the column,)."""
 
     id: int
     start: str

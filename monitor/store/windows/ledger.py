@@ -196,12 +196,12 @@ def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
 
 
 def drop_cursors(connection: sqlite3.Connection, key: str) -> None:
-    """Forget how far the journals of a key came, beside those of the process itself: there is nothing left of them."""
+    """Forget how far the journals of a key came. Nothing is left of them; the process's own are of no key."""
     seals.delete(connection, "sources", "substr(name, instr(name, '@') + 1) = ?", key)
 
 
 def strays(connection: sqlite3.Connection, prefix: str, found: Set[str]) -> list[str]:
-    """Keys of journals beside those of the process that begin so, have a cursor, and are not among those found."""
+    """Keys with this prefix that have a cursor and were not found; the process's own journals have no key."""
     rows = connection.execute("SELECT DISTINCT substr(name, instr(name, '@') + 1) FROM sources WHERE instr(name, '@')")
     return [key for (key,) in rows.fetchall() if key.startswith(prefix) and key not in found]
 

@@ -1,9 +1,9 @@
 """What is kept for how long, and in how many bytes.
 
 `Maintenance.work_off` is called once a minute and does a bounded part of the work, in rounds that are a transaction
-each: it rolls windows up, drops by age what a longer window or a stronger verdict stands for, and more, the oldest
-first, if the data folder comes near to its cap. What is dropped is taken out of the seals. Every age is one that has
-been seen to pass: a clock that jumps ten years ahead for an hour ages nothing by more than what its calls add up to.
+each: it rolls windows up, drops by age what a longer window or a stronger verdict has as well, and drops more, the
+oldest first, if the data folder comes near to its cap. What is dropped is taken out of the seals. An age is the time
+that was seen to pass from call to call, so a clock that jumps ten years ahead for an hour ages nothing by ten years.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Maintenance:
         return bool(made) or after < before
 
     def room(self) -> int:
-        """Bytes that the database may take: the cap without the WAL, the journal, the ballast and what lies aside."""
+        """Bytes that the database may take: the cap without WAL, journal, ballast and what was moved aside."""
         return max(0, self._max_size - wal_room(self._max_size) - self._folder.bytes_beside_database())
 
     def _shed(self, connection: sqlite3.Connection, target: int, now: float) -> None:
