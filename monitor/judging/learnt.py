@@ -6,8 +6,8 @@ import sqlite3
 
 from monitor.clock import HOUR, from_iso
 from monitor.normal.cells import Cells
-from monitor.normal.expected import Grid
-from monitor.normal.usual import DAY, Learned, Watch
+from monitor.normal.expected import DAY_HOURS, Grid
+from monitor.normal.usual import Learned, Watch
 from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, load_accepted
@@ -56,7 +56,7 @@ class Learnt:
 
     def _history(self, position: int, hour: int) -> tuple[int, int]:
         """The day, and the hour from which the column is learnt: what is learnt once a day is from what came before."""
-        return hour // DAY, self.since.get(position, 0)
+        return hour // DAY_HOURS, self.since.get(position, 0)
 
     def replay(self, position: int, length: int, hour: int, grid: Grid, weeks: float) -> int:
         """Judge the windows of a column that end before an hour; return how many hours the history has."""
