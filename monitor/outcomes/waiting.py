@@ -36,9 +36,9 @@ PARTS = 8
 #: Ids that are known again at least, if so many were given: the newest ones.
 RECENT = 1 << 20
 
-#: First bits of hashes that are marked as known, and the fewest ids that are marked before the marks are made anew.
-MARK_BITS, MOST_MARKS = 24, 1 << 22
-_MARK_SHIFT = np.uint64(64 - MARK_BITS)
+#: First bits of hashes that the filter of known ids looks at, and the fewest ids in it before it is filled anew.
+FILTER_BITS, MOST_FILTERED = 24, 1 << 22
+_FILTER_SHIFT = np.uint64(64 - FILTER_BITS)
 
 #: Rows that are copied at a time: a record's fields are then in the cache when the second one is copied.
 COPIED = 4096
@@ -229,23 +229,18 @@ class Keys:
                 self.last[journal] = max(number, self.last.get(journal, 0))
         #: Of the file that is not full, hashes in order with their numbers.
         self._open: tuple[Numbers, Numbers] | None = None
-        #: Which first bits of hashes there may be: spares new ids, which most are, the search through all files.
-        self._marks: npt.NDArray[np.bool_] | None = None
-        self._marked = self._most_marked = 0
+        #: Whether an id may be known, by its hash's first bits: most ids are new, and need no search through all files.
+        self._filter: npt.NDArray[np.bool_] | None = None
+        self._filtered = self._most_filtered = 0
 
     def find(self, keys: Numbers) -> Numbers:
         """Sequence numbers, shape (n,), 0 for an id that is not known (any more)."""
         found = np.zeros(len(keys), np.uint64)
-        if not self.blocks:
+        likely = self._likely(keys)
+        if not len(likely):
             return found
-        if self._marks is None or self._marked > self._most_marked:
-            self._marks, self._marked = np.zeros(1 << MARK_BITS, bool), 0
-            for block in self.blocks:
-                self._mark(block.column(1))
-            self._most_marked = max(MOST_MARKS, 2 * self._marked)
-        likely = np.flatnonzero(self._marks[keys >> _MARK_SHIFT])
-        wanted, numbers = keys[likely], np.zeros(len(likely), np.uint64)
-        for block in self.blocks if len(likely) else ():
+        wanted, numbers = keys[likely], found[likely]
+        for block in self.blocks:
             known, whose = self._sorted(block)
             if len(known):
                 at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
@@ -253,10 +248,21 @@ class Keys:
         found[likely] = numbers
         return found
 
-    def _mark(self, keys: Numbers) -> None:
-        if self._marks is not None:
-            self._marks[keys >> _MARK_SHIFT] = True
-            self._marked += len(keys)
+    def _likely(self, keys: Numbers) -> npt.NDArray[np.intp]:
+        """Positions of the ids that may be known. Fills the filter anew once it lets too many through."""
+        if not self.blocks:
+            return np.zeros(0, np.intp)
+        if self._filter is None or self._filtered > self._most_filtered:
+            self._filter, self._filtered = np.zeros(1 << FILTER_BITS, bool), 0
+            for block in self.blocks:
+                self._let_through(block.column(1))
+            self._most_filtered = max(MOST_FILTERED, 2 * self._filtered)
+        return np.flatnonzero(self._filter[keys >> _FILTER_SHIFT])
+
+    def _let_through(self, keys: Numbers) -> None:
+        if self._filter is not None:
+            self._filter[keys >> _FILTER_SHIFT] = True
+            self._filtered += len(keys)
 
     def _sorted(self, block: Block) -> tuple[Numbers, Numbers]:
         numbers, keys = block.column(0), block.column(1)
@@ -269,7 +275,7 @@ class Keys:
 
     def add(self, keys: Numbers, numbers: Numbers, now: int) -> None:
         """Add ids that are new, with ascending numbers of one journal. Raises OSError."""
-        self._mark(keys)
+        self._let_through(keys)
         while len(keys):
             if not self.blocks or len(self.blocks[-1]) == self.blocks[-1].capacity:
                 self.blocks.append(Block.make(_next_name(self._folder, ".keys"), 2))
@@ -417,41 +423,45 @@ class Waiting:
         firsts: Numbers,
         now: int,
     ) -> None:
+        """Write those of the predictions that are not here yet and that are kept, file by file."""
         if not len(numbers):
             return
         journal = int(numbers[0]) >> JOURNAL_BITS
         block = self._open_of(journal)
         last = int(block.column(SEQ)[-1]) if block is not None and len(block) else 0
-        begin, too_old = int(np.searchsorted(numbers, np.uint64(last), side="right")), now - self._part
+        begin = int(np.searchsorted(numbers, np.uint64(last), side="right"))
         while begin < len(numbers):
-            block = self._open_of(journal)
-            if block is None or block.series != series or len(block) == block.capacity or block.began < too_old:
-                columns, before = PREDICTIONS + predictions.shape[1], 0 if block is None else len(block)
-                self.shut(journal)
-                # Of the many other journals that there may be, most have few rows.
-                capacity = ROWS if not journal else min(max(FEWEST, 4 * before), ROWS)
-                while self._make_room(8 * capacity * columns):
-                    pass
-                path = _next_name(self._folder, ".rows")
-                block = Block.make(path, columns, capacity, series, self.one_in)
-                block.journal = journal
-                self._rows.append(block)
-            part = slice(begin, min(begin + block.capacity - len(block), len(numbers)))
-            begin = part.stop
-            rows: Any = part
+            block = self._file_for(journal, series, PREDICTIONS + predictions.shape[1], now)
+            end = min(begin + block.capacity - len(block), len(numbers))
+            rows: Any = slice(begin, end)
             if self.one_in > 1:
-                rows = part.start + np.flatnonzero(is_kept(numbers[part], self.one_in))
-            some, at = numbers[rows], len(block)
+                rows = begin + np.flatnonzero(is_kept(numbers[rows], self.one_in))
+            begin, some, at = end, numbers[rows], len(block)
             if not len(some):
                 continue
-            repeated = firsts[rows] != some if firsts is not numbers else None
             answers = np.ascontiguousarray(predictions[rows].T)
             block.write(at, {TIME: times[rows], **dict(enumerate(answers, PREDICTIONS))})
-            if repeated is not None and repeated.any():
+            if firsts is not numbers and (repeated := firsts[rows] != some).any():
                 where = at + np.flatnonzero(repeated)
                 block.all[TIME, where] = np.uint64(REPEAT)
                 block.all[OUTCOME, where] = firsts[rows][repeated]
             block.append((some,), now)
+
+    def _file_for(self, journal: int, series: int, columns: int, now: int) -> Block:
+        """The file that takes a journal's next predictions: the newest one, or a further one if that does not."""
+        block, too_old = self._open_of(journal), now - self._part
+        if block is not None and block.series == series and len(block) < block.capacity and block.began >= too_old:
+            return block
+        before = 0 if block is None else len(block)
+        self.shut(journal)
+        # Of the many other journals that there may be, most have few rows.
+        capacity = ROWS if not journal else min(max(FEWEST, 4 * before), ROWS)
+        while self._make_room(8 * capacity * columns):
+            pass
+        block = Block.make(_next_name(self._folder, ".rows"), columns, capacity, series, self.one_in)
+        block.journal = journal
+        self._rows.append(block)
+        return block
 
     def _open_of(self, journal: int) -> Block | None:
         """The newest file of a journal."""

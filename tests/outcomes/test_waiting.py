@@ -70,14 +70,14 @@ def test_a_callers_id_is_known_again_until_newer_ones_take_its_place(tmp_path: P
     assert store.open == 0, "without outcomes no prediction is kept"
 
 
-def test_marks_are_made_anew_and_forget_old_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "MOST_MARKS", 300)
+def test_the_filter_is_filled_anew_and_forgets_old_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MOST_FILTERED", 300)
     store = Waiting(tmp_path)
     keys = keys_of(f"id-{n}" for n in range(1, 3001))
     for begin in range(0, 3000, 50):
         add(store, numbers(begin + 1, begin + 50), keys[begin : begin + 50])
         assert store.by_key(keys[max(0, begin - 200) : begin + 50]).all()
-    assert store._keys._marked < 1000
+    assert store._keys._filtered < 1000
 
 
 def test_repeats_point_at_the_first_one(tmp_path: Path) -> None:
