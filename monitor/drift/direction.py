@@ -103,53 +103,150 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
     return tuple(Shift(labels[i], reference[i] / m, test[i] / n) for i in largest if moves[i])
 
 
+@dataclass(frozen=True)
+class _Values:
+    """How the values of a numeric column moved. `before`, `after`: their shares by bin.
+
+    `deviation`: of the reference, None if it is zero or unknown; moves in it end in `_sd`. The rest is of both sides.
+    """
+
+    column: Column
+    before: list[float]
+    after: list[float]
+    deviation: float | None
+    widest_bin: float
+    means: Pair
+    sds: Pair
+    medians: Pair
+
+    @classmethod
+    def of(cls, sides: Sides) -> _Values:
+        column, reference, test = sides.column, sides.reference, sides.test
+        # Rounding gives a constant a tiny deviation: it counts as zero.
+        rounding = 1e-12 * abs(exact_mean(column, reference, sides.sums[0]) or 0.0)
+        deviation = sides.deviation if rounding < sides.deviation < math.inf else None
+        widest_bin = math.inf if deviation is None else deviation / 2
+        trained = _reference_moments(column, tuple(reference), sides.sums[0], widest_bin)
+        pairs = zip(trained, _moments(column, test, sides.sums[1], widest_bin), strict=True)
+        before, after = (_shares(side[: column.value_bins]) for side in (reference, test))
+        return cls(column, before, after, deviation, widest_bin, *pairs)
+
+    @cached_property
+    def mean_sd(self) -> float | None:
+        return _ratio(_difference(self.means), self.deviation)
+
+    @cached_property
+    def median_sd(self) -> float | None:
+        return _ratio(_difference(self.medians), self.deviation)
+
+    @cached_property
+    def spread_sd(self) -> float:
+        """Change of the standard deviation; in parts of itself if the reference's is unknown."""
+        return _ratio(_difference(self.sds), self.sds[0] if self.deviation is None else self.deviation) or 0.0
+
+    @property
+    def reach(self) -> float:
+        """The larger move of mean and median, in deviations."""
+        return max(abs(self.mean_sd or 0.0), abs(self.median_sd or 0.0))
+
+    @property
+    def mean_moved(self) -> bool:
+        return _moved(_difference(self.means), self.mean_sd)
+
+    @property
+    def median_moved(self) -> bool:
+        return _moved(_difference(self.medians), self.median_sd)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a move of mean or median would explain other changes: there is a deviation, or neither moved."""
+        return self.deviation is not None or not (self.mean_moved or self.median_moved)
+
+    @cached_property
+    def gap(self) -> tuple[int, float, float]:
+        """The edge at which the cumulative shares differ most, as the K-S distance does, and both shares there."""
+        gaps = list(zip(accumulate(self.before), accumulate(self.after), strict=True))
+        edge = max(range(len(gaps)), key=[abs(now - was) for was, now in gaps].__getitem__)
+        return edge, *gaps[edge]
+
+    def moves(self) -> list[str]:
+        """The mean if it moved, and the median if it moved and the mean did not go the same way."""
+        mean, median = _difference(self.means) or 0.0, _difference(self.medians) or 0.0
+        moves = [f"mean {_in_units(self.means, self.mean_sd)}"] if self.mean_moved else []
+        if self.median_moved and (not moves or mean * median <= 0):
+            moves.append(f"median {_in_units(self.medians, self.median_sd)}")
+        return moves
+
+    @property
+    def wider(self) -> str:
+        return f"spread (sd) {apart(self.sds[0] or 0.0, self.sds[1] or 0.0)}"
+
+
 def _numeric(sides: Sides) -> Direction:
-    column, reference, test = sides.column, sides.reference, sides.test
-    # Rounding gives a constant a tiny deviation: it counts as zero.
-    rounding = 1e-12 * abs(exact_mean(column, reference, sides.sums[0]) or 0.0)
-    deviation = sides.deviation if rounding < sides.deviation < math.inf else None
-    widest_bin = math.inf if deviation is None else deviation / 2
-    trained = _reference_moments(column, tuple(reference), sides.sums[0], widest_bin)
-    means, sds, medians = zip(trained, _moments(column, test, sides.sums[1], widest_bin), strict=True)
-    mean, median = _difference(means), _difference(medians)
-    mean_sd, median_sd = _ratio(mean, deviation), _ratio(median, deviation)
-    if not sum(test[: column.value_bins]) or not sum(reference[: column.value_bins]):
+    """The first of these that explains what the statistic saw."""
+    bins = sides.column.value_bins
+    if not sum(sides.test[:bins]) or not sum(sides.reference[:bins]):
         return Direction("no values to compare", "unchanged")
-    before, after = (_shares(side[: column.value_bins]) for side in (reference, test))
+    values = _Values.of(sides)
+    explained = (explain(values) for explain in (_took_over, _beyond_range, _shape, _spread, _place))
+    return next(filter(None, explained), Direction("no change", "unchanged"))
+
+
+def _took_over(values: _Values) -> Direction | None:
+    """Most rows have one value now, as far as the bins tell."""
+    column, after = values.column, values.after
     fullest = max(range(len(after)), key=after.__getitem__)
-    narrow = 0 < fullest < len(after) - 1 and (
-        column.bin_spreads[fullest] == 0 or column.edges[fullest] / 2 - column.edges[fullest - 1] / 2 <= widest_bin
-    )
-    if narrow and after[fullest] >= MOST_ROWS and after[fullest] - before[fullest] >= GROWN:
-        name = _bin_name(column, fullest)
-        text = f"most values are now {name}: {apart(before[fullest], after[fullest], percent, 2)}"
-        return Direction(text, "took over", (name,), before[fullest], after[fullest])
-    gaps = [q - p for p, q in zip(accumulate(before), accumulate(after), strict=True)]
-    edge = max(range(len(gaps)), key=[abs(gap) for gap in gaps].__getitem__)  # the K-S distance is at this one
-    outer = _outer_moves(column, before, after)
-    if outer and outer[0][2] < MOST_ROWS and outer[0][2] - outer[0][1] >= abs(gaps[edge]) / 2 > 0:
-        name, was, now = outer[0]
-        more = "".join(f"; {move}" for move in _moves(means, medians, mean_sd, median_sd))
-        return Direction(f"{name}: {apart(was, now, percent, 2)}{more}", "out of range", (name,), was, now)
-    spread = _ratio(_difference(sds), deviation if deviation is not None else sds[0]) or 0.0
-    reach = max(abs(mean_sd or 0.0), abs(median_sd or 0.0))
+    if not 0 < fullest < len(after) - 1:
+        return None
+    half_width = column.edges[fullest] / 2 - column.edges[fullest - 1] / 2
+    was, now = values.before[fullest], after[fullest]
+    narrow = column.bin_spreads[fullest] == 0 or half_width <= values.widest_bin
+    if not narrow or now < MOST_ROWS or now - was < GROWN:
+        return None
+    name = _bin_name(column, fullest)
+    return Direction(f"most values are now {name}: {apart(was, now, percent, 2)}", "took over", (name,), was, now)
+
+
+def _beyond_range(values: _Values) -> Direction | None:
+    """Rows out of range make up half of the largest gap, or more."""
+    _, below, below_now = values.gap
+    outer = _outer_moves(values.column, values.before, values.after)
+    if not outer or outer[0][2] >= MOST_ROWS or not outer[0][2] - outer[0][1] >= abs(below_now - below) / 2 > 0:
+        return None
+    name, was, now = outer[0]
+    text = "; ".join([f"{name}: {apart(was, now, percent, 2)}", *values.moves()])
+    return Direction(text, "out of range", (name,), was, now)
+
+
+def _shape(values: _Values) -> Direction | None:
+    """The largest gap is three times what moves and spread explain, or more."""
+    edge, was, now = values.gap
     # The largest gap that a move, or a change of the spread, opens in a normal column, by its size in deviations.
-    explained = 0.4 * reach + 0.24 * abs(spread)
-    still = not _moved(mean, mean_sd) and not _moved(median, median_sd)
-    if abs(gaps[edge]) > 3 * explained and (deviation is not None or still) and edge < len(column.edges):
-        was, now = list(accumulate(before))[edge], list(accumulate(after))[edge]
-        name = f"values up to {number(column.edges[edge])}"
-        return Direction(f"{name}: {apart(was, now, percent, 2)}", "shape", (name,), was, now)
-    wider = f"spread (sd) {apart(sds[0] or 0.0, sds[1] or 0.0)}"
-    moves = _moves(means, medians, mean_sd, median_sd)
-    if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (deviation is not None or still):
-        text = "; ".join([wider, *(["mean and median as before"] if still else moves)])
-        return Direction(text, "spread", (), *sds)
+    explained = 0.4 * values.reach + 0.24 * abs(values.spread_sd)
+    if abs(now - was) <= 3 * explained or not values.comparable or edge == len(values.column.edges):
+        return None
+    name = f"values up to {number(values.column.edges[edge])}"
+    return Direction(f"{name}: {apart(was, now, percent, 2)}", "shape", (name,), was, now)
+
+
+def _spread(values: _Values) -> Direction | None:
+    """The spread changed more than mean and median moved."""
+    spread = abs(values.spread_sd)
+    if spread < STILL or 0.8 * spread <= values.reach or not values.comparable:
+        return None
+    still = not (values.mean_moved or values.median_moved)
+    text = "; ".join([values.wider, *(["mean and median as before"] if still else values.moves())])
+    return Direction(text, "spread", (), *values.sds)
+
+
+def _place(values: _Values) -> Direction | None:
+    """Mean or median moved; and the spread, if that is worth words."""
+    moves = values.moves()
     if not moves:
-        return Direction("no change", "unchanged")
-    if abs(spread) >= max(STILL, reach / 2) and deviation is not None:
-        moves.append(wider)
-    return Direction("; ".join(moves), "moved", (), *(means if _moved(mean, mean_sd) else medians))
+        return None
+    if abs(values.spread_sd) >= max(STILL, values.reach / 2) and values.deviation is not None:
+        moves.append(values.wider)
+    return Direction("; ".join(moves), "moved", (), *(values.means if values.mean_moved else values.medians))
 
 
 def _moments(column: Column, counts: Sequence[float], total: float, widest_bin: float) -> tuple[float | None, ...]:
@@ -160,15 +257,6 @@ def _moments(column: Column, counts: Sequence[float], total: float, widest_bin: 
 
 #: Those of a reference, which is the same for many windows.
 _reference_moments = lru_cache(maxsize=4096)(_moments)
-
-
-def _moves(means: Pair, medians: Pair, mean_sd: float | None, median_sd: float | None) -> list[str]:
-    """The mean if it moved, and the median if it moved and the mean did not go the same way."""
-    mean, median = _difference(means) or 0.0, _difference(medians) or 0.0
-    moves = [f"mean {_in_units(means, mean_sd)}"] if _moved(mean, mean_sd) else []
-    if _moved(median, median_sd) and (not moves or mean * median <= 0):
-        moves.append(f"median {_in_units(medians, median_sd)}")
-    return moves
 
 
 def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]) -> list[tuple[str, float, float]]:
