@@ -92,7 +92,6 @@ class Evaluator:
     def __init__(self, series: Series, config: Config, clock: Clock) -> None:
         self.series, self._config, self._clock = series, config, clock
         self._subject = series.subject
-        self._layout = series.layout
         self._covers = cover(config.rules, series.schema)
         columns = series.schema.columns
         #: All alerts that there can be.
@@ -227,16 +226,8 @@ class Evaluator:
         return judged
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, span: Span, test: Batch, now: float) -> Judged:
-        sample, names = self._references.find(connection, rule)
-        unseen = (
-            unseen_since(connection, self.series, span.start) if not test.reference else test.names(self.series.schema)
-        )
-        live = Sample(test.counts, test.sums)
-        rho = in_force(connection, self.series.id, span.end - span.start, now)
-        question = self._question(rule)
-        part = partial_window(rule.window, first_start(connection, self.series.id), span.end)
-        results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho, part)
-        return Judged(rule, span, test, sample, results)
+        partial = partial_window(rule.window, first_start(connection, self.series.id), span.end)
+        return judge_fixed(connection, self._references, rule, self._covers[rule.name], span, test, now, partial)
 
     def judge(
         self, connection: sqlite3.Connection, start: float, end: float, batch: Batch | None = None
@@ -272,7 +263,7 @@ class References:
     """What the rules of one model compare with. Deviations, the unit of directions, are always those of training."""
 
     def __init__(self, series: Series) -> None:
-        self._series = series
+        self.series = series
         reference = series.reference
         self._training = Sample(reference.counts, reference.sums, reference.deviations)
         self._known: tuple[Standing, Sample, tuple[str, ...]] | None = None
@@ -285,22 +276,44 @@ class References:
         """
         past = reference_span(rule.reference)
         if past is None:
-            return self.standing(connection, current(connection, self._series))
-        batch = sum_range(connection, self._series, past.start, past.end)
+            return self.standing(connection, current(connection, self.series))
+        batch = sum_range(connection, self.series, past.start, past.end)
         name = "/".join(past.to_json().values())
-        return Sample(batch.counts, batch.sums, self._training.deviations), (name,) * len(self._series.column_ids)
+        return Sample(batch.counts, batch.sums, self._training.deviations), (name,) * len(self.series.column_ids)
 
     def standing(self, connection: sqlite3.Connection, standing: Standing) -> tuple[Sample, tuple[str, ...]]:
         """The training data, with the accepted periods of some columns in its place."""
         if self._known is None or self._known[0] != standing:
             counts, sums = self._training.counts.copy(), self._training.sums.copy()
-            names = [f"training {self._series.reference.identity[:12]}"] * len(self._series.column_ids)
-            parts = self._series.schema.split(counts)
+            names = [f"training {self.series.reference.identity[:12]}"] * len(self.series.column_ids)
+            parts = self.series.schema.split(counts)
             for position, row in standing.items():
                 accepted = load_accepted(connection, row)
                 parts[position][:], sums[position], names[position] = accepted.counts, accepted.sum, accepted.name
             self._known = dict(standing), Sample(counts, sums, self._training.deviations), tuple(names)
         return self._known[1:]
+
+
+def judge_fixed(
+    connection: sqlite3.Connection,
+    references: References,
+    rule: Rule,
+    columns: tuple[int, ...],
+    span: Span,
+    test: Batch,
+    now: float,
+    partial: str = "",
+) -> Judged:
+    """Judge counts of a span of time by a rule with a fixed reference, and by how alike the rows of a window are.
+
+    `columns`: which it covers. `partial`: why the span is not judged, "" if it is.
+    """
+    series, (sample, names) = references.series, references.find(connection, rule)
+    unseen = test.names(series.schema) if test.reference else unseen_since(connection, series, span.start)
+    live, rho = Sample(test.counts, test.sums), in_force(connection, series.id, span.end - span.start, now)
+    question = question_of(rule, columns)
+    results = evaluate(question, series.layout, sample, live, span, names, series.subject, unseen, rho, partial)
+    return Judged(rule, span, test, sample, results)
 
 
 def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:

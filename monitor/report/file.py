@@ -20,10 +20,9 @@ from monitor import __version__, words
 from monitor.clock import iso
 from monitor.columns.column import Schema
 from monitor.config.load import Config
-from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import DataError
-from monitor.judging.evaluation import Evaluation, References, question_of
+from monitor.judging.evaluation import Evaluation, References, judge_fixed
 from monitor.judging.performance import Performance, judged_until, whole_hours
 from monitor.judging.performance_report import PerformanceReport, report_performance
 from monitor.judging.usual import Judged
@@ -40,7 +39,7 @@ from monitor.store.records import history
 from monitor.store.records.history import HeatMap
 from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import list_windows, sum_range
-from monitor.store.windows.rows import list_gaps, load_version, predictions_of_others, unseen_since
+from monitor.store.windows.rows import list_gaps, load_version, predictions_of_others
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
@@ -169,7 +168,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     ends = [max(span.start, min(span.end, judged_until(rule, now, settle))) for rule in rules]
     ripe = [whole_hours(Span(span.start, end)) for end in ends]
     performance = tuple(judge.judge_window(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
-    evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
+    evaluation = Evaluation(now, tuple(_judge(connection, series, config, span, now)), performance=performance)
     start, end = iso(span.start), iso(span.end)
     gaps = list_gaps(connection, span.start, span.end, 1000)
     begun = max(span.start, math.floor(now / config.window.base) * config.window.base)
@@ -213,15 +212,12 @@ def words_of(span: Span) -> str:
     return f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
 
 
-def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
-    layout, covers, references = series.layout, cover(config.rules, series.schema), References(series)
-    test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
-    for rule in (rule for rule in config.rules if rule.fixed):
-        sample, names = references.find(connection, rule)
-        question = question_of(rule, covers[rule.name])
-        live = Sample(test.counts, test.sums)
-        results = evaluate(question, layout, sample, live, span, names, series.subject, unseen)
-        yield Judged(rule, span, test, sample, results)
+def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span, now: float) -> Iterator[Judged]:
+    covers, references = cover(config.rules, series.schema), References(series)
+    test = sum_range(connection, series, span.start, span.end)
+    for rule in config.rules:
+        if rule.fixed:
+            yield judge_fixed(connection, references, rule, covers[rule.name], span, test, now)
 
 
 def to_html(

@@ -11,20 +11,24 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from monitor import Monitor, __version__
 from monitor.__main__ import main
-from monitor.clock import from_iso
+from monitor.clock import ManualClock, from_iso
 from monitor.config.load import Config
 from monitor.drift.result import Span
 from monitor.errors import StoreError
+from monitor.judging.evaluation import Evaluator
 from monitor.report import file
 from monitor.rules.silence import Silence
 from monitor.store.file.database import connect_read_only, open_database
 from monitor.store.file.folder import DATABASE, DataFolder
 from monitor.store.records import references
 from monitor.store.records.alerts import save_silence
+from monitor.store.records.usual import save_correlation
+from monitor.store.windows.rows import load_version
 from tests.server.scenes import NOON, opened
 
 
@@ -180,9 +184,30 @@ def test_empty_stretch_says_that_nothing_is_there(drifting: Path, capsys: pytest
     assert "No traffic: no predictions from 1 Mar" in capsys.readouterr().out
 
 
-def test_store_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
-    from monitor.clock import ManualClock
+def test_it_judges_as_the_command_judge_does_also_if_rows_of_a_window_are_alike(drifting: Path, tmp_path: Path) -> None:
+    shutil.copytree(drifting / "data", tmp_path / "data")
+    folder, config = DataFolder(tmp_path / "data"), Config.from_text("")
+    folder.open()
+    connection, _ = open_database(folder, ManualClock(NOON))
+    series = load_version(connection)
+    now, span = NOON + 12_000, Span(NOON, NOON + 10_800)
+    criticals = []
+    for ago, alike in ((120, 0.0), (60, 0.01)):
+        rho = np.full((len(series.schema.columns), 3), alike)
+        connection.execute("BEGIN")
+        save_correlation(connection, series.id, 1, now - ago, rho, settled=False)
+        connection.execute("COMMIT")
+        found = file.gather(connection, config, span, now).evaluation.results
+        judged = Evaluator(series, config, ManualClock(now)).judge(connection, span.start, span.end)
+        told = [(one.column, one.statistic, one.state, one.critical) for one in found]
+        assert told == [(one.column, one.statistic, one.state, one.critical) for one in judged]
+        criticals.append(next(one.critical for one in found if one.statistic == "ks" and one.critical))
+    assert criticals[1] > 2 * criticals[0]
+    connection.close()
+    folder.close()
 
+
+def test_store_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     folder.open()
     connection, _ = open_database(folder, ManualClock(NOON))
