@@ -131,10 +131,11 @@ def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> di
     """
     found: dict[tuple[int, str], int] = {}
     for position, column in enumerate(schema.captured):
-        first = len(column.categories) + 1
-        codes: npt.NDArray[Any] = np.empty(0) if column.numeric else values[:, position]
-        for code, rows in zip(*np.unique(codes[codes >= first], return_counts=True), strict=True):
+        if column.numeric:
+            continue
+        codes, first = values[:, position], len(column.categories) + 1
+        for code, rows in sorted(Counter(codes[codes >= first].tolist()).items()):
             at = int(code) - first
             if at < len(names[position]) and names[position][at]:
-                found[position, names[position][at]] = int(rows)
+                found[position, names[position][at]] = rows
     return found
