@@ -43,6 +43,7 @@ _FILTER_SHIFT = np.uint64(64 - FILTER_BITS)
 #: Rows that are copied at a time: a record's fields are then in the cache when the second one is copied.
 COPIED = 4096
 
+_NO_ID = bytes(8)
 _MAGIC = int.from_bytes(b"TELLWAIT", "little")
 _HEAD = 8
 _COUNT, _CAPACITY, _COLUMNS, _SERIES, _ONE_IN, _BEGAN, _WRITTEN = range(1, 8)
@@ -56,12 +57,17 @@ REPEAT = (1 << 64) - 1
 
 def key_of(name: str) -> int:
     """Hash of a caller's id, never 0; two of a million are the same with a chance of 3 in 100 million."""
-    return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+    return int(keys_of([name])[0])
 
 
 def keys_of(names: Iterable[str]) -> Numbers:
     """Hashes of ids, shape (n,); 0 for an empty text, which stands for no id."""
-    return np.array([key_of(name) if name else 0 for name in names], np.uint64)
+    given = [name.encode("utf-8", "surrogatepass") for name in names]
+    hashes = [blake2b(name, digest_size=8).digest() if name else _NO_ID for name in given]
+    keys = np.frombuffer(b"".join(hashes), "<u8").astype(np.uint64)
+    for zero in np.flatnonzero(keys == 0).tolist():
+        keys[zero] = bool(given[zero])
+    return keys
 
 
 def is_kept(numbers: Numbers, one_in: int) -> npt.NDArray[np.bool_]:
