@@ -67,11 +67,22 @@ def check(
     at: str = "7m",
 ) -> None:
     """`alerts`: how many of each name fire."""
-    expectations = [{**expectation, "eval_time": at} for expectation in expectations]
-    for name, count in (alerts or {}).items():
-        firing = f'sum(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)'
-        expectations.append({**near(firing, count), "eval_time": at})
-    run(folder, [{"interval": "1m", "input_series": inputs, "promql_expr_test": expectations}])
+    check_moments(folder, inputs, {at: (expectations, alerts or {})})
+
+
+def check_moments(
+    folder: Path,
+    inputs: list[dict[str, str]],
+    moments: Mapping[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, int]]],
+) -> None:
+    """Check expectations and alerts at several moments."""
+    tests: list[Mapping[str, Any]] = []
+    for at, (expectations, alerts) in moments.items():
+        tests += [{**expectation, "eval_time": at} for expectation in expectations]
+        for name, count in alerts.items():
+            firing = f'sum(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)'
+            tests.append({**near(firing, count), "eval_time": at})
+    run(folder, [{"interval": "1m", "input_series": inputs, "promql_expr_test": tests}])
 
 
 def test_a_smooth_shift_is_found_at_two_hundred_rows(tmp_path: Path) -> None:
@@ -212,8 +223,11 @@ def test_a_replica_that_moves_loses_nothing_on_the_way(tmp_path: Path) -> None:
 
 def test_what_a_new_replica_counted_before_it_was_first_scraped_is_in(tmp_path: Path) -> None:
     inputs = scraped(model(C, (8_000, 2_000, 0, 0)), [(80, 20, 0, 0)] * 40, since=-30.0)
-    for at, rows in (("1m", 100), ("28m", 100), ("32m", 0)):
-        check(tmp_path, inputs, [near("telltale:rows:count30m", rows)], {"TelltaleDrift": 0}, at)
+    counts = {"1m": 100, "28m": 100, "32m": 0}
+    quiet = {"TelltaleDrift": 0}
+    check_moments(
+        tmp_path, inputs, {at: ([near("telltale:rows:count30m", rows)], quiet) for at, rows in counts.items()}
+    )
 
 
 def test_two_processes_on_copies_of_a_folder_are_told_of(tmp_path: Path) -> None:
@@ -224,8 +238,8 @@ def test_two_processes_on_copies_of_a_folder_are_told_of(tmp_path: Path) -> None
 
 def test_an_alert_waits_five_minutes_and_resolves(tmp_path: Path) -> None:
     inputs = scraped(model(C, (900, 100, 0, 0)), [*growing((0, 200, 0, 0), 40)])
-    for at, firing in (("5m", 0), ("6m", 1), ("29m", 1), ("40m", 0)):
-        check(tmp_path, inputs, [], {"TelltaleDrift": firing}, at)
+    fires = {"5m": 0, "6m": 1, "29m": 1, "40m": 0}
+    check_moments(tmp_path, inputs, {at: ([], {"TelltaleDrift": firing}) for at, firing in fires.items()})
 
 
 def test_the_text_of_an_alert(tmp_path: Path) -> None:
