@@ -31,9 +31,9 @@ CLIENTS = 4
 #: Small segments and quick folds, so that a kill meets every step of the path.
 CONFIG = """
 [data]
-segment = "256KiB"
+segment = "128KiB"
 [window]
-fold = "100ms"
+fold = "50ms"
 """
 
 

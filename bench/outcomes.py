@@ -41,7 +41,7 @@ path = ""
 [data]
 segment = "64KiB"
 [window]
-fold = "50ms"
+fold = "25ms"
 [outcomes]
 within = "1d"
 """

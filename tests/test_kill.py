@@ -15,7 +15,7 @@ def test_fifty_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> Non
     for folder in folders:
         folder.mkdir()
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(lambda folder, seed: run(folder, 25, seed, longest=0.4), folders, (20261124, 20261127)))
+        results = list(pool.map(lambda folder, seed: run(folder, 25, seed, longest=0.2), folders, (20261124, 20261127)))
     for acknowledged, lost, extra in results:
         assert acknowledged > 500
         assert (lost, extra) == (0, 0)

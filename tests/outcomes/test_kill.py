@@ -14,7 +14,7 @@ def test_fifty_kills_leave_the_sums_of_a_brute_force_join(tmp_path: Path) -> Non
     for folder in folders:
         folder.mkdir()
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(lambda folder, seed: run(folder, 25, seed, longest=0.4), folders, (20261129, 20261130)))
+        results = list(pool.map(lambda folder, seed: run(folder, 25, seed, longest=0.2), folders, (20261129, 20261130)))
     for truth, found in results:
         assert truth.sent > 500
         assert len(found) == 25
