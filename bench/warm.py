@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import cache
@@ -43,6 +44,7 @@ class WarmProcess:
         self._handle = os.pidfd_open(self.pid)
         self._ended = select.poll()  # which takes handles of any number
         self._ended.register(self._handle, select.POLLIN)
+        #: What it says, errors or not.
         self.stderr: IO[str] = os.fdopen(read)
 
     def poll(self) -> int | None:
@@ -132,10 +134,10 @@ def _serve(asked: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             asked.close()
+            os.dup2(handles[0], 1)
             os.dup2(handles[0], 2)
             os.close(handles[0])
-            nothing = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nothing, 1)
+            tempfile.tempdir = None
             os.chdir(request["folder"])
             os.environ.clear()
             os.environ.update(request["env"])

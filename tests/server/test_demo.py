@@ -7,15 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
 
 from bench.running import PATIENCE, environment
+from bench.warm import WarmProcess
 from monitor.capture.encode import Encoder
 from monitor.clock import HOUR
 from server.demo import STORIES, main, prepare, record
@@ -25,39 +25,36 @@ from train.holdout import encoder_of
 NOW = 1_767_960_000.0
 PROGRAM = "import sys; from monitor.__main__ import telltale; sys.exit(telltale())"
 
-Begin = Callable[..., tuple["subprocess.Popen[str]", Path]]
-
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
-    """Start a demo whose temporary folder is in a folder of the test."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> tuple[subprocess.Popen[str], Path]:
-        env = environment() | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
-        command = [sys.executable, "-c", PROGRAM, "demo", *arguments]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=tmp_path))
-        return running[-1], tmp_path
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
+def env(tmp_path: Path) -> dict[str, str]:
+    """Environment whose temporary folder is that of the test."""
+    return environment(TMPDIR=str(tmp_path))
 
 
-def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
-    assert process.stdout is not None
+def read_until(said: IO[str], text: str) -> list[str]:
     lines = []
-    for line in process.stdout:
+    for line in said:
         lines.append(line)
         if text in line:
             return lines
     raise AssertionError("".join(lines))
 
 
-def test_every_page_has_something_to_show_and_nothing_is_left(begin: Begin) -> None:
-    process, folder = begin()
-    said = "".join(read_until(process, "Ctrl-C"))
+def test_every_page_has_something_to_show_and_nothing_is_left(tmp_path: Path, env: dict[str, str]) -> None:
+    process = WarmProcess([], tmp_path, env, "server.demo")
+    try:
+        check_pages("".join(read_until(process.stderr, "Ctrl-C")))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.stderr.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def check_pages(said: str) -> None:
+    """Look at all pages of a demo."""
     address = re.findall(r"http://127\.0\.0\.1:\d+", said)[0]
 
     def get(path: str) -> str:
@@ -87,18 +84,19 @@ def test_every_page_has_something_to_show_and_nothing_is_left(begin: Begin) -> N
     assert "How long outcomes take" in get("/models/payments/performance")
     assert "telltale_predictions_total" in get("/metrics")
 
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
-    assert list(folder.iterdir()) == []
 
-
-def test_a_signal_while_the_history_is_made_leaves_nothing(begin: Begin) -> None:
-    process, folder = begin()
-    read_until(process, "Making")
-    assert len(list(folder.iterdir())) == 1
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 143
-    assert list(folder.iterdir()) == []
+def test_a_signal_while_the_history_is_made_leaves_nothing(tmp_path: Path, env: dict[str, str]) -> None:
+    command = [sys.executable, "-c", PROGRAM, "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=tmp_path) as process:
+        try:
+            assert process.stdout is not None
+            read_until(process.stdout, "Making")
+            assert len(list(tmp_path.iterdir())) == 1
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 143
+        finally:
+            process.kill()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_empty_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

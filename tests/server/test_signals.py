@@ -188,6 +188,6 @@ def test_a_model_that_cannot_be_served_stops_the_start_with_one_line(
 def test_a_pickle_that_the_reference_does_not_know_never_runs(trained: Callable[[str], Path], tmp_path: Path) -> None:
     copy_model(trained("regression"), tmp_path)
     (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
-    server = Server(tmp_path)
+    server = Server(tmp_path, warm=True)
     assert server.process.wait(PATIENCE) == 2
     assert not (tmp_path / "ran").exists()
