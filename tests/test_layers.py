@@ -6,9 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,9 +50,15 @@ EXCEPTIONS = {
 }
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -61,7 +66,7 @@ def imports(path: Path) -> set[str]:
             found |= {
                 f"{node.module}.{alias.name}" for alias in node.names if node.module in ("monitor", "monitor.store")
             }
-    return found
+    return frozenset(found)
 
 
 def part(module: str) -> str:
@@ -72,21 +77,25 @@ def modules() -> list[Path]:
     return sorted((ROOT / "monitor").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path: Path) -> None:
+def wrong_imports(path: Path) -> set[str]:
     name = path.relative_to(ROOT / "monitor").parts[0].removesuffix(".py")
     if name == "__init__":
-        return
+        return set()
     assert name in STAGES or name in JOINING, f"{path.name}: say in STAGES or JOINING what {name} may import"
     allowed = STAGES[name] if name in STAGES else {*STAGES, *JOINING[: JOINING.index(name)]}
-    wrong = {
+    return {
         module
         for module in imports(path)
         if module.startswith("monitor.")
         and part(module) not in allowed | {name}
         and name not in EXCEPTIONS.get(module, ())
     }
-    assert not wrong
+
+
+def test_imports_run_one_way() -> None:
+    wrong = {str(path.relative_to(ROOT)): wrong_imports(path) for path in modules()}
+    assert len(wrong) > 150
+    assert {name: found for name, found in wrong.items() if found} == {}
 
 
 def test_stages_know_no_web() -> None:
@@ -111,9 +120,9 @@ def test_what_only_reads_does_not_load_scipy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "server").rglob("*.py")), ids=lambda path: path.name)
-def test_the_server_knows_no_statistics(path: Path) -> None:
-    assert not {m for m in imports(path) if m.startswith(("scipy", "monitor.drift.statistics"))}
+def test_the_server_knows_no_statistics() -> None:
+    for path in (ROOT / "server").rglob("*.py"):
+        assert not {m for m in imports(path) if m.startswith(("scipy", "monitor.drift.statistics"))}, path
 
 
 #: How a statement of SQL begins.
@@ -123,7 +132,7 @@ SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|CREATE|ALTER|DRO
 def sql_in(path: Path) -> list[str]:
     """Statements in a module, and calls that would run one."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
             found.append(f"{path.name}:{node.lineno}: {node.value[:40]!r}")
         called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
