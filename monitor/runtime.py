@@ -246,6 +246,7 @@ class Runtime:
         self._started = False
         if self._answers is not None:
             self._answers.stop()
+            self._answers = None
         self.schedule.stop()
         self.announcer.senders.stop()
         self.writer.stop(last=self._last_fold)
