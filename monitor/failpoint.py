@@ -17,7 +17,7 @@ NAMES = (
     *("fold.begin", "store.commit", "fold.committed", "journal.delete", "recover.delete", "evaluation.committed"),
 )
 
-#: Those of delivery: reached only where there is a receiver to deliver to.
+#: Those of delivery: reached only if there is a receiver to deliver to.
 DELIVERY_NAMES = ("notify.claimed", "notify.posted", "notify.settled")
 
 _lock = threading.Lock()

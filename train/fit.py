@@ -134,7 +134,7 @@ def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Refe
     """Write `histogram.prom`, then `model.pkl`, and return the reference.
 
     Each file appears whole or not at all. The reference names the SHA-256 of its model, so that a crash between the
-    two leaves a pair that the server refuses, never one that it mixes. The model comes last: where there was none,
+    two leaves a pair that the server refuses, never one that it mixes. The model comes last: if there was none,
     a crash leaves none, and `make run` trains again.
 
     Raises TelltaleError where the folder cannot be written to.

@@ -2,7 +2,7 @@
 
 Any thread may append. A slot is taken by drawing a number from an atomic counter, so that appending needs no lock; the
 number says in which segment, and where in it, the record goes. Only the change from one segment to the next takes a
-lock. Where the disk has no room for a further segment, the record is dropped and counted, and the caller goes on.
+lock. If the disk has no room for a further segment, the record is dropped and counted, and the caller goes on.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Journal(Reader):
                 return None
 
     def _roll(self, number: int) -> bool:
-        """Open the next segment, from the end of the last, or from `number` where records were dropped."""
+        """Open the next segment, from the end of the last, or from `number` if records were dropped."""
         first = self._end
         if self._dropping is not None:
             if self._clock.monotonic() < self._retry_at:
@@ -288,7 +288,7 @@ class Journal(Reader):
 
     @property
     def dropping(self) -> Drops | None:
-        """The run of drops that goes on now, or None where capture works."""
+        """The run of drops that goes on now, or None if capture works."""
         return self._dropping
 
     def has_room(self, rows: int) -> bool:
@@ -307,7 +307,7 @@ class Journal(Reader):
             return True
 
     def maintain(self) -> None:
-        """Allocate the next segment ahead of need; try again where the disk was full. Called between folds."""
+        """Allocate the next segment ahead of need; try again if the disk was full. Called between folds."""
         with self._lock:
             if self._closed:
                 return

@@ -47,7 +47,7 @@ class Reader(ABC):
     @property
     @abstractmethod
     def dropping(self) -> Drops | None:
-        """The run of drops that goes on now, or None where capture works."""
+        """The run of drops that goes on now, or None if capture works."""
 
     @abstractmethod
     def maintain(self) -> None:
@@ -69,7 +69,7 @@ class Reader(ABC):
     def read(self, limit: int = 1 << 18) -> npt.NDArray[Any]:
         """Records that have not been read yet, in order, at most `limit`, shape (n,), dtype `record_dtype`.
 
-        A view of the journal's own memory. Returns fewer where the segment ends; an empty array where there are none.
+        A view of the journal's own memory. Returns fewer at the end of a segment; an empty array if there are none.
         """
         while True:
             segment = self._reading()
@@ -185,7 +185,7 @@ class Tail(Reader):
 
     @property
     def dropping(self) -> Drops | None:
-        """The run of drops that goes on now, as the process has noted it, or None where capture works."""
+        """The run of drops that goes on now, as the process has noted it, or None if capture works."""
         newest = next(reversed(self._segments), None)
         notes = None if newest is None else newest.notes
         if newest is None or notes is None or not notes.last:

@@ -64,7 +64,7 @@ class SegmentHead(NamedTuple):
 
     @classmethod
     def unpack(cls, data: bytes) -> SegmentHead:
-        """Read a header. Raises StoreError where it is not one, or is damaged."""
+        """Read a header. Raises StoreError if it is not one, or is damaged."""
         if len(data) < HEADER.size:
             raise StoreError("is shorter than a journal header")
         magic, *fields, _ = HEADER.unpack(data[: HEADER.size])
@@ -131,7 +131,7 @@ class Segment:
     """
 
     def __init__(self, path: Path, head: SegmentHead) -> None:
-        """Allocate and map the file. Raises OSError, and leaves nothing behind, where the disk refuses.
+        """Allocate and map the file. Raises OSError, and leaves nothing behind, if the disk refuses.
 
         It gets its name once it has its header, so that a file without one was damaged.
         """

@@ -34,9 +34,9 @@ LEAST_WINDOWS = 4
 
 
 def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) -> tuple[Series, Span]:
-    """The model that predicted last, and the stretch that was asked for, within what is stored of it.
+    """The model that predicted last, and the period that was asked for, within what is stored of it.
 
-    Raises StoreError where nothing is stored, ConfigError for a stretch that is none.
+    Raises StoreError if nothing is stored, ConfigError for a period that ends before it begins.
     """
     model = load_version(connection, model=options.model)
     stored = bounds(connection, model.id)

@@ -240,7 +240,7 @@ class ColumnCounter:
 
 
 def _rounded(numbers: Floats, units: Floats) -> list[float]:
-    """Round each number to a billionth of its unit, and leave it where that is not possible.
+    """Round each number to a billionth of its unit, and leave it as it is if that is not possible.
 
     >>> _rounded(np.array([3.3 - 1e-13, -1e-14, 1.5e308]), np.array([0.03, 1.0, 1e308]))
     [3.3, 0.0, 1.5e+308]

@@ -67,7 +67,7 @@ def wasserstein(pair: Pair) -> Measured:
 
 
 def shares(counts: Floats) -> Floats:
-    """Proportions along the last axis; zeros where there is nothing."""
+    """Proportions along the last axis; zeros if there are no counts."""
     total = counts.sum(axis=-1, keepdims=True)
     out: Floats = counts / np.maximum(total, 1.0)
     return out

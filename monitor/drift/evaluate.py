@@ -95,7 +95,7 @@ def statistics_for(question: Question, kind: str) -> tuple[str, ...]:
 
 
 def floor_of(statistic: str, floor: float | None, asked: str = "") -> float:
-    """The effect floor of a statistic, where a rule that asks for `asked` has set `floor`.
+    """The effect floor of a statistic, if a rule that asks for `asked` has set `floor`.
 
     One floor for all that `auto` measures is in the units of `ks`: `wasserstein` takes it in the proportion of their
     own floors, at which a normal column has moved equally far.
@@ -138,7 +138,7 @@ def holm_level(p_values: Floats, alpha: float) -> Floats:
     return out
 
 
-#: States that a verdict can have, from far below to above the floor, and the reason where it is not plain.
+#: States that a verdict can have, from far below to above the floor, and the reason if it is not plain.
 _STATES: tuple[State, ...] = ("ok", "ok", "warning", "drift")
 _REASONS = (
     "",
@@ -452,7 +452,7 @@ class LazyExplanation(Explanation):
         return row, Sides(column, before[bins], after[bins], (before_sums[row], after_sums[row]), deviations[row])
 
     def direction(self, result: DriftResult) -> Direction | None:
-        """Which way the result's column moved; None where there is no verdict."""
+        """Which way the result's column moved; None if there is no verdict."""
         if result.value is None:
             return None
         row, sides = self._sides(result)

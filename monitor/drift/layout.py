@@ -46,7 +46,7 @@ class Pair:
 
     `reference`, `test`: counts, (R, K); columns with fewer bins are padded with zeros at the end. Leading axes in front
     of R are allowed: many windows against one reference, or each against its own. `scale`: (R,), reference standard
-    deviation as a part of the span of the edges; 1 where it is zero or unknown. `sums`: of the finite values of the
+    deviation as a part of the span of the edges; 1 if it is zero or unknown. `sums`: of the finite values of the
     reference and of the test window; NaN if unknown. `weights`: effective rows for each row of the test window, since
     rows of one window are alike in shape, in `missing` and in `other`, (R, 3); None: each is one independent draw.
     """
@@ -126,7 +126,7 @@ class Measured:
     """One statistic of R columns; all arrays have shape (R,) behind any leading axes.
 
     `n`, `m`: its sample sizes, in rows. `critical`: the value not to be exceeded at a given alpha, such that
-    `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `testable`: False where both sides together fill
+    `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `testable`: False if both sides together fill
     only one bin, so that the test could not come out significant whatever the split; it then takes no part of alpha.
     `floor_unit`: what a floor is multiplied with to be in the units of `value`; 1 for all but `chi2` and `other`.
     """

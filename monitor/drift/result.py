@@ -270,7 +270,7 @@ class DriftResult(NamedTuple):
     """The verdict on one column by one statistic under one rule.
 
     `value > critical` and `value > floor` make a drift. `critical` depends on n, m and the column's share of alpha.
-    `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite. `scatter`: where a
+    `value`, `critical` and `p_value` are None if there is no verdict; never NaN or infinite. `scatter`: if a
     window is compared with what is usual, the standard deviation of such windows, in the units of `value`. A tuple,
     because an evaluation makes thousands; its words are made by its `explanation`, only for the few that are read.
     """
@@ -317,7 +317,7 @@ class DriftResult(NamedTuple):
 
     @property
     def direction(self) -> Direction | None:
-        """Which way the column moved; None where there is no verdict."""
+        """Which way the column moved; None if there is no verdict."""
         return self.explanation.direction(self)
 
     @property

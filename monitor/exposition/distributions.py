@@ -92,7 +92,7 @@ def normalised(text: str) -> str:
 
 
 def bin_edges(column: Column) -> list[tuple[int, str, str]]:
-    """(position, lower, upper) of each value bin; in both spellings where there are two, so that a query finds either.
+    """(position, lower, upper) of each value bin; in both spellings if there are two, so that a query finds either.
 
     >>> bin_edges(Column("x", "feature", "numeric", edges=(0.0, 1.5)))
     [(0, '-Inf', '0.0'), (1, '0.0', '1.5'), (2, '1.5', '+Inf')]
@@ -104,7 +104,7 @@ def bin_edges(column: Column) -> list[tuple[int, str, str]]:
 def has_sum(column: Column, total: float, openmetrics: bool) -> bool:
     """Whether a histogram's `_sum` and `_count` are written, given the sum.
 
-    In OpenMetrics a sum must not fall: none is written where a bound or the sum is negative, and no count without it.
+    In OpenMetrics a sum must not fall: none is written if a bound or the sum is negative, and no count without it.
     """
     return not openmetrics or not (total < 0 or (column.edges and column.edges[0] < 0))
 

@@ -409,7 +409,7 @@ def _span(start: Time, end: Time) -> Span:
 
 
 def version_of(config: Config, reference: Reference) -> str:
-    """Name of a model version where no model file is at hand: set, or from the reference."""
+    """Name of a model version if no model file is at hand: set, or from the reference."""
     return config.model.version or (reference.info.model_sha256 or reference.identity)[:12]
 
 

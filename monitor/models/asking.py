@@ -62,11 +62,8 @@ def match_inputs(loaded: Loaded, features: Sequence[Column], reference: str) -> 
     path, estimator = loaded.path, loaded.estimator
     own = [column.name for column in features]
     names, unused = facts.inputs(estimator), facts.dropped(estimator)
-    # Names are compared as the reference writes them; LightGBM writes others for those with spaces.
-    spelled = {name.replace(" ", "_"): position for position, name in enumerate(own) if " " in name}
-    spelled |= {name: position for position, name in enumerate(own)}
-    pairs: list[tuple[str, int | None]] = [(name, spelled.get(column_name(name))) for name in names or ()]
-    if all(position is None for _, position in pairs):
+    pairs = _pairs(names, own)
+    if all(position is None for _, position in pairs):  # no names in common, or none at all: by position
         width = facts.width(estimator) if names is None else len(names)
         if width not in (None, len(own)):
             raise ModelError(f"{path}: the model takes {width} features, but {reference} has {len(own)}")
@@ -80,20 +77,37 @@ def match_inputs(loaded: Loaded, features: Sequence[Column], reference: str) -> 
             f"{path}: {reference} has the feature {name!r}, which the model was not fitted with; "
             f"make the reference without it: --ignore {name}"
         )
-    try:
-        known = facts.knowledge(estimator, [name for name, _ in pairs])
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-    by_feature = {own[position]: known[name] for name, position in pairs if position is not None and name in known}
-    for column in features:
-        known_here = by_feature.get(column.name, Known())
-        if not _agrees(column, known_here):
-            if known_here.sure:
-                raise _disagreement(column, known_here, path, reference)
-            del by_feature[column.name]
+    known = _known(loaded, features, pairs, reference)
     dropped = frozenset(position for at, (_, position) in enumerate(pairs) if at in unused and position is not None)
     ignored = frozenset(column_name(name) for name, position in pairs if position is None)
-    return Fit(tuple(pairs), names is not None, by_feature, dropped, ignored)
+    return Fit(tuple(pairs), names is not None, known, dropped, ignored)
+
+
+def _pairs(names: Sequence[str] | None, own: Sequence[str]) -> list[tuple[str, int | None]]:
+    """The model's names, each with the position of the feature of that name, if there is one."""
+    # Names are compared as the reference writes them; LightGBM writes others for those with spaces.
+    spelled = {name.replace(" ", "_"): position for position, name in enumerate(own) if " " in name}
+    spelled |= {name: position for position, name in enumerate(own)}
+    return [(name, spelled.get(column_name(name))) for name in names or ()]
+
+
+def _known(
+    loaded: Loaded, features: Sequence[Column], pairs: Sequence[tuple[str, int | None]], reference: str
+) -> dict[str, Known]:
+    """What the model knows of features, by name, without guesses that do not fit the reference. Raises ModelError."""
+    try:
+        known = facts.knowledge(loaded.estimator, [name for name, _ in pairs])
+    except ModelError as error:
+        raise ModelError(f"{loaded.path}: {error}") from None
+    found = {}
+    for name, position in pairs:
+        if position is not None and name in known:
+            column = features[position]
+            if _agrees(column, known[name]):
+                found[column.name] = known[name]
+            elif known[name].sure:
+                raise _disagreement(column, known[name], loaded.path, reference)
+    return found
 
 
 def _agrees(column: Column, known: Known) -> bool:

@@ -164,7 +164,7 @@ def _lopsided(parts: Counts, usual: Counts) -> Mask:
 
 
 def _median(values: Floats, fewest: int) -> Floats:
-    """Median over the first axis of what is not NaN; NaN where there are fewer than `fewest` values."""
+    """Median over the first axis of what is not NaN; NaN if there are fewer than `fewest` values."""
     ordered = np.sort(values, axis=0)
     found = np.isfinite(values).sum(axis=0)
     low, high = np.maximum(found - 1, 0) // 2, found // 2

@@ -335,25 +335,33 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
         return silent[0].direction.partition(";")[0] if len(silent) == 1 and silent[0].direction else "no predictions"
     if firing and all(item.back for item in firing):
         return f"{names(firing)} {'is' if len(firing) == 1 else 'are'} within the threshold again"
-    said = []
-    for item in (item for item in firing if item.worse):
-        metric = item.names[0] if item.names else "performance"
-        numbers = re.sub(INTERVAL, "", item.direction.removeprefix(metric))
-        said.append(f"{metric} is worse{f':{numbers}' if numbers else ''}")
     moved = [item for item in firing if item.role == "prediction"]
     columns = [item for item in firing if item.role != "prediction" and not item.worse]
     unusual = any(map(is_usual, columns or moved))
+    parts = [_worse(item) for item in firing if item.worse]
     if columns:
-        be, have = ("is", "has") if len(columns) == 1 else ("are", "have")
-        change = columns[0].change if len({item.change for item in columns}) == 1 else ""
-        what = f"{be} unusual" if unusual else f"{have} {HAVE.get(change, 'drifted')}"
-        said.append(f"{names(columns)} {what}")
+        parts.append(f"{names(columns)} {_drifted(columns, unusual)}")
     if moved:
         whose = f" of {', '.join(item.model for item in moved)}" if len({item.model for item in firing}) > 1 else ""
-        said.append(f"predictions{whose} {'are unusual' if unusual else 'have moved'}")
+        parts.append(f"predictions{whose} {'are unusual' if unusual else 'have moved'}")
     elif answers:
-        said.append(answers.partition(":")[0])
-    return ", ".join(said) or "nothing fires"
+        parts.append(answers.partition(":")[0])
+    return ", ".join(parts) or "nothing fires"
+
+
+def _worse(item: Entry) -> str:
+    """Say of which metric performance is worse, and its numbers without their interval."""
+    metric = item.names[0] if item.names else "performance"
+    numbers = re.sub(INTERVAL, "", item.direction.removeprefix(metric))
+    return f"{metric} is worse{f':{numbers}' if numbers else ''}"
+
+
+def _drifted(columns: Sequence[Entry], unusual: bool) -> str:
+    """Say what columns are or have, if it is the same of all."""
+    be, have = ("is", "has") if len(columns) == 1 else ("are", "have")
+    changes = {item.change for item in columns}
+    what = HAVE.get(changes.pop(), "drifted") if len(changes) == 1 else "drifted"
+    return f"{be} unusual" if unusual else f"{have} {what}"
 
 
 def ended(resolved: Sequence[Entry]) -> str:

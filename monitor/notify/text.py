@@ -33,7 +33,7 @@ from monitor.notify.message import (
 )
 from monitor.words import clock_time, date_time, duration, percent, stretch
 
-#: A `name` is code; where there is no markup, it is quoted.
+#: A `name` is code; without markup, it is quoted.
 Style = Literal["plain", "bold", "code", "name", "link"]
 
 #: Longest name, category or label within a message.

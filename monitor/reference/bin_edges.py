@@ -136,7 +136,7 @@ def edges_in(gaps: Sequence[Gap], low: float, high: float) -> tuple[float, ...]:
 
 
 def between(low: float, high: float) -> float:
-    """Return a number strictly between two, near the middle, in few decimal digits; `low` where there is no room.
+    """Return a number strictly between two, near the middle, in few decimal digits; `low` if there is no room.
 
     >>> between(25, 26), between(0.0123, 0.0127), between(130.0, 190.0), between(1.0, math.nextafter(1.0, 2.0))
     (25.5, 0.0125, 160.0, 1.0)

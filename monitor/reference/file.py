@@ -129,7 +129,7 @@ class Reference:
         return target_of(self.schema) if self.baseline is None else self.baseline.target
 
     def means(self) -> Floats:
-        """Mean of the finite values of each numeric column, shape (columns,); NaN where there is none."""
+        """Mean of the finite values of each numeric column, shape (columns,); NaN if it has none."""
         columns = zip(self.schema.columns, self.schema.split(self.counts), strict=True)
         rows = np.array([int(counts[: column.value_bins].sum()) if column.numeric else 0 for column, counts in columns])
         means: Floats = np.divide(self.sums, rows, out=np.full(len(rows), math.nan), where=rows > 0)

@@ -1,4 +1,4 @@
-"""The first page where there are several models: a line for each, the worst first."""
+"""The first page if there are several models: a line for each, the worst first."""
 
 from __future__ import annotations
 

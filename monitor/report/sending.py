@@ -21,7 +21,7 @@ from monitor.notify.receiver import Receiver
 from monitor.reference.file import write_atomically
 from monitor.report import file, performance
 from monitor.report.file import Report
-from monitor.report.overview import names
+from monitor.report.overview import Row, names
 from monitor.rules.rule import SEVERITIES
 from monitor.store.file.database import one_moment
 from monitor.store.records import notifications as outbox
@@ -178,26 +178,35 @@ def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
     verdict = performance.summarise(report.evaluation)
     known = verdict.line.text.partition("; ")[0] if verdict is not None and verdict.known else ""
     worse = verdict is not None and verdict.line.tone == "drift"
+    lost = [gap["lost"] for gap in report.gaps]
+    if not report.alerts and not lost and not worse and report.headline.tone in ("ok", "warning"):
+        return "", [(f"{n}, no alert{'; ' * bool(known)}{known}", "")]
     began = [one for one in report.alerts if one["began"] >= iso(report.span.start)]
     still = sorted(
         (one for one in report.alerts if not one["ended"]), key=lambda one: SEVERITIES.index(one["severity"])
     )
-    lost = [gap["lost"] for gap in report.gaps]
-    if not report.alerts and not lost and not worse and report.headline.tone in ("ok", "warning"):
-        return "", [(f"{n}, no alert{'; ' * bool(known)}{known}", "")]
-    fired = f"{words.counted(len(began), 'alert')} began, {len(report.alerts) - len(still)} ended"
-    fired += f", {len(still)} still fire{'s' * (len(still) == 1)}"
-    still_fire = names([one["column"] for one in still]), "still fire" + "s" * (len(still) == 1)
-    lines = [("", n), (known, ""), ("", fired), still_fire]
-    drifted = [row for row in report.rows if row.state == "drift"]
-    harmful = [row for row in drifted if row.harm and row.harm.effect == "harmful"]
-    moves = [(row, row.moved.replace(" sd)", " standard deviations)")) for row in harmful[:LINES]]
-    lines += [(f"{row.column.name}: {moved}", f"({row.harm.brief})") for row, moved in moves if row.harm]
-    others = [row.column.name for row in drifted if row not in harmful[:LINES]]
-    lines.append((names(others), "moved too" if len(harmful) > LINES else "moved without known harm"))
-    missed = "an unknown number of predictions" if None in lost else words.counted(sum(lost), "prediction")
-    lines += [("", f"{missed} not recorded")] * bool(lost)
+    fires = "still fire" + "s" * (len(still) == 1)
+    fired = f"{words.counted(len(began), 'alert')} began, {len(report.alerts) - len(still)} ended, {len(still)} {fires}"
+    lines = [("", n), (known, ""), ("", fired)]
+    if still:
+        lines.append((names([one["column"] for one in still]), fires))
+    lines += _drifted([row for row in report.rows if row.state == "drift"])
+    if lost:
+        missed = "an unknown number of predictions" if None in lost else words.counted(sum(lost), "prediction")
+        lines.append(("", f"{missed} not recorded"))
     worst = known if worse else fired if report.alerts else report.headline.text
-    return worst, [
-        (name, text) for name, text in lines if name or text not in ("still fire", "moved without known harm")
+    return worst, [line for line in lines if any(line)]
+
+
+def _drifted(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Lines about columns that have drifted: the harmful ones each, the others by name."""
+    harmful = [row for row in rows if row.harm and row.harm.effect == "harmful"]
+    others = [row.column.name for row in rows if row not in harmful[:LINES]]
+    lines = [
+        (f"{row.column.name}: {row.moved.replace(' sd)', ' standard deviations)')}", f"({row.harm.brief})")
+        for row in harmful[:LINES]
+        if row.harm
     ]
+    if others:
+        lines.append((names(others), "moved too" if len(harmful) > LINES else "moved without known harm"))
+    return lines

@@ -128,7 +128,7 @@ class Places:
             self._at |= {key: start + place for place, key in enumerate(keys)}
 
     def fill(self, samples: Iterable[Sample]) -> Floats:
-        """Counters as they were read, shape (schema.size,), NaN where there is none; the larger of two of one bin."""
+        """Counters as they were read, shape (schema.size,), NaN for none; the larger of two of one bin."""
         out = self.nothing.tolist()
         for name, labels, value in samples:
             edge: str | float = float(labels["le"]) if name == BUCKET else labels.get("category", "")

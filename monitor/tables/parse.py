@@ -68,7 +68,7 @@ class CellCount:
 
 
 def numbers(cells: Sequence[str], declared: Kind | None = None, comma: bool = False) -> Floats | None:
-    """Read all cells as numbers, NaN where missing; None if one is a text."""
+    """Read all cells as numbers, NaN if missing; None if one is a text."""
     if not comma and not _NEVER_PLAIN.search("," + ",".join(cells)):
         try:
             return np.fromiter(map(float, cells), np.float64, len(cells))

@@ -33,7 +33,7 @@ from monitor.errors import DataError
 from monitor.reference.build import Chunk
 from monitor.tables.parse import QUOTED_EMPTY, BadRows, CellCount, numbers, read_cells
 
-#: Bytes of text read at a time; more where there are many columns, for the sake of a few hundred rows.
+#: Bytes of text read at a time; more if there are many columns, for the sake of a few hundred rows.
 BLOCK = 2**20
 
 _DECIMAL_COMMA = re.compile(r'(?m)(?:^|[;\t])"?[+-]?\d+,\d+"?(?=[;\t]|$)')
@@ -255,7 +255,7 @@ class CsvReader(Reader):
 
 @cache
 def _arrow() -> tuple[Any, Any] | None:
-    """Return pyarrow and its reader of CSV; None where they are not installed."""
+    """Return pyarrow and its reader of CSV; None if they are not installed."""
     try:
         return import_module("pyarrow"), import_module("pyarrow.csv")
     except ImportError:

@@ -132,7 +132,7 @@ def test_a_report_is_sent_once_when_its_week_is_over(scene: Scene, provider: Fak
     title = "REPORT: 9 to 15 Mar 2026: 4 alerts began, 0 ended, 4 still fire"
     for message in (told, telegram, bot):
         assert title in message["text"]
-        assert "1,200 predictions" in message["text"]
+        assert "1,200 predictions\n4 alerts began" in message["text"], "no empty line for performance"
         assert "bmi" in message["text"]
     assert str(path) in told["text"]
     assert "look: https://box.example/?from=2026-03-09T00:00:00Z&amp;to=2026-03-16T00:00:00Z" in told["text"]
