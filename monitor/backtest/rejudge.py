@@ -19,7 +19,6 @@ from monitor.clock import HOUR
 from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
 from monitor.drift.evaluate import Answers, Sample
-from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.judging.correlated import in_the_past
 from monitor.judging.evaluation import References, partial_window, question_of
@@ -111,7 +110,6 @@ def judge(
 class _Judging:
     def __init__(self, connection: sqlite3.Connection, series: Series, config: Config) -> None:
         self._connection, self._series, self._config = connection, series, config
-        self._layout = Layout(series.schema)
         covers = cover(config.rules, series.schema)
         rules = [rule for rule in config.rules if rule.fixed]
         self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in rules]
@@ -156,7 +154,7 @@ class _Judging:
         question = next(question for known, question in self._questions if known is rule)
         return Answers(
             question,
-            self._layout,
+            self._series.layout,
             reference,
             Sample(sums.counts[last] - sums.counts[first], sums.sums[last] - sums.sums[first]),
             spans,

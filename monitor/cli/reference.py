@@ -16,7 +16,6 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Counts, Role
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
-from monitor.drift.layout import Layout
 from monitor.drift.result import STATES, DriftResult, Span, State
 from monitor.errors import ConfigError, StoreError
 from monitor.judging.evaluation import References, question_of
@@ -160,7 +159,7 @@ def preview(
 
     `columns`: positions in the schema. `batch`: what the period holds. A column that was not judged yet has no states.
     """
-    schema, layout, covers = series.schema, Layout(series.schema), cover(config.rules, series.schema)
+    schema, covers = series.schema, cover(config.rules, series.schema)
     before, _ = References(series).standing(connection, current(connection, series))
     after = Sample(before.counts.copy(), before.sums.copy(), before.deviations)
     old, new, accepted = (schema.split(counts) for counts in (before.counts, after.counts, batch.counts))
@@ -174,7 +173,7 @@ def preview(
         sides: Sequence[dict[tuple[Role, str], State]] = ({}, {})
         if span := judged.get(rule.name):
             test = sum_range(connection, series, span.start, span.end)
-            asked = question_of(rule, covers[rule.name]), layout
+            asked = question_of(rule, covers[rule.name]), series.layout
             live = Sample(test.counts, test.sums)
             rho = in_force(connection, series.id, span.end - span.start, span.end)
             sides = [_worst(evaluate(*asked, reference, live, span, rho=rho)) for reference in (before, after)]

@@ -335,6 +335,9 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
         assert status["importance"] == drifted.harm.importance
         with world.read() as connection:
             facts = gather(connection, world.runtime.config, world.clock.time())
+            past = judge(connection, world.runtime.only.series, world.runtime.config, START, world.clock.time())
+            again = play(past, world.runtime.config.rules, 60.0)
+        assert {event.severity for event in again.events if event.column == "x"} == {"critical"}
         assert {name: facts[name] for name in ("predictions_moved", "harm")} == {
             name: status[name] for name in ("predictions_moved", "harm")
         }

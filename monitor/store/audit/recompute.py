@@ -12,7 +12,6 @@ from typing import Any
 from monitor.clock import DAY, HOUR, from_iso
 from monitor.columns.batch import Batch
 from monitor.drift.evaluate import Question, Sample, evaluate
-from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
 from monitor.series import Series
 from monitor.store.audit.verify import Problem
@@ -86,7 +85,7 @@ class _Judge:
 
     def __init__(self, connection: sqlite3.Connection, past: Past | None) -> None:
         self._connection, self._past = connection, past
-        self._series: dict[int, tuple[Series, Layout, KeptSums]] = {}
+        self._series: dict[int, tuple[Series, KeptSums]] = {}
 
     def again(self, rows: Sequence[Row]) -> tuple[Sequence[DriftResult], str] | None:
         """Results for verdicts that were reached together, and the identity of the training data that they must name.
@@ -101,8 +100,8 @@ class _Judge:
         series_id, question = read_question(self._connection, row["question_id"])
         if series_id not in self._series:
             series = load_series(self._connection, series_id)
-            self._series[series_id] = series, Layout(series.schema), KeptSums(series, CACHE_CELLS)
-        series, layout, _ = self._series[series_id]
+            self._series[series_id] = series, KeptSums(series, CACHE_CELLS)
+        series, _ = self._series[series_id]
         at, span = from_iso(row["at"]), Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
         if row["statistic"].startswith(USUAL):
             reach = Span(span.start - USUAL_REACH, span.end)
@@ -123,7 +122,7 @@ class _Judge:
             return None
         rho = in_force(self._connection, series_id, span.end - span.start, at)
         window = Sample(test.counts, test.sums)
-        results = evaluate(question, layout, sample, window, span, (), series.subject, rho=rho)
+        results = evaluate(question, series.layout, sample, window, span, (), series.subject, rho=rho)
         return results, series.reference.identity[:12]
 
     def _performance(self, row: Row) -> tuple[Sequence[DriftResult], str] | None:
@@ -156,7 +155,7 @@ class _Judge:
         if self._pruned(series.id, span):
             return None
         windows = list_windows(self._connection, series.id, span.start, span.end)
-        return self._series[series.id][2].add_up(self._connection, [one for one in windows if one.id <= seen])
+        return self._series[series.id][1].add_up(self._connection, [one for one in windows if one.id <= seen])
 
     def _pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""
