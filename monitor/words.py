@@ -16,6 +16,8 @@ LONGEST = 20
 #: Texts of a table are not wrapped into less than this, and the last text of a row not into less than that.
 NARROW, LAST = 10, 24
 
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 #: Every drift statistic that a rule may name, and what people call it; `monitor.drift.statistics` works them out.
 STATISTIC_NAMES = {
     "ks": "K-S",
@@ -170,7 +172,7 @@ def date_time(epoch: float, now: float | None = None) -> str:
     """
     moment = datetime.fromtimestamp(epoch, UTC)
     year = "" if now is not None and moment.year == datetime.fromtimestamp(now, UTC).year else f" {moment.year}"
-    return f"{moment.day} {moment:%b}{year}, {moment:%H:%M} UTC"
+    return f"{moment.day} {MONTHS[moment.month - 1]}{year}, {moment.hour:02}:{moment.minute:02} UTC"
 
 
 def stretch(begin: float, end: float, now: float | None = None) -> str:

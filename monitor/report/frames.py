@@ -99,7 +99,7 @@ def judge(
         results = evaluate(question, series.layout, sample, live, span, names, series.subject, batch.names(schema))
         judged.append(Judged(rule, span, batch, sample, results))
     evaluation = Evaluation(now, tuple(judged))
-    listed = tuple(row for row in overview.rows(evaluation, reference) if given is None or row.position in given)
+    listed = tuple(overview.rows(evaluation, reference, given))
     headline = overview.headline(listed, evaluation, 0.0, when, rows)
     return Report(series, evaluation, listed, headline, now, settings=tuple(explained(rules, schema)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -102,18 +102,24 @@ class Row:
         return tuple(text for text in texts if text != self.moved)
 
 
-def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
-    """Every column of the model, the worst first: by part of the overview, state, harm, importance and strength."""
-    by_column: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = defaultdict(list)
+def rows(evaluation: Evaluation, reference: Reference, given: Collection[int] | None = None) -> list[Row]:
+    """Columns of the model, the worst first: by part of the overview, state, harm, importance and strength.
+
+    `given`: positions of the columns that are wanted; None: all.
+    """
+    columns = [(at, column) for at, column in enumerate(reference.schema.columns) if given is None or at in given]
+    by_column: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]]
+    by_column = {(column.role, column.name): [] for _, column in columns}
     for judged in evaluation.judged:
         for result in judged.results:
-            by_column[result.role, result.column].append((result, judged))
+            if (found := by_column.get((result.role, result.column))) is not None:
+                found.append((result, judged))
     open_alerts: dict[tuple[Role, str], list[Alert]] = defaultdict(list)
     for alert in evaluation.alerts.values():
         if alert.state in ("pending", "firing"):
             open_alerts[alert.role, alert.column].append(alert)
     out = []
-    for position, column in enumerate(reference.schema.columns):
+    for position, column in columns:
         key = (column.role, column.name)
         results = sorted(by_column[key], key=lambda pair: _worst_first(pair[0].state, pair[0]))
         if not results:
@@ -156,7 +162,8 @@ def parts(listed: Sequence[Row], opened: bool = False, most: int | None = None) 
 
 
 def _worst_first(state: str, result: DriftResult | None) -> tuple[float, ...]:
-    return ORDER.index(state), *(-part for part in (result.weight if result else (0.0, 0.0, 0.0)))
+    harm, importance, strength = result.weight if result else (0.0, 0.0, 0.0)
+    return ORDER.index(state), -harm, -importance, -strength
 
 
 def counts(row: Row, reference: Reference) -> tuple[Counts, Counts]:

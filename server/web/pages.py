@@ -234,7 +234,7 @@ def column(role: str) -> Response:
         if against not in column_page.COMPARISONS:
             wrong = InputError("choice", f"expected one of {', '.join(column_page.COMPARISONS)}", "against")
             period, against = period._replace(wrong=period.wrong or wrong), column_page.REFERENCE
-        row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
+        (row,) = overview.rows(evaluation, reference, (position,))
         facts = column_page.over_time(connection, row, series, run.config, *stretch)
         usual = column_page.usual(connection, model.latest, row, model.series, facts["marks"], *stretch)
         compared = column_page.compared(connection, row, series, Span(*stretch), against)
