@@ -62,6 +62,11 @@ class Sides:
         """Shares of all rows, of the reference and of the test window."""
         return _shares(self.reference), _shares(self.test)
 
+    @cached_property
+    def sizes(self) -> tuple[float, float]:
+        """Rows of the reference and of the test window, at least 1."""
+        return max(sum(self.reference), 1), max(sum(self.test), 1)
+
     def of(self, cells: Sequence[int]) -> tuple[float, float]:
         """Share of the rows in some bins, on both sides."""
         before, after = self.shares
@@ -301,51 +306,52 @@ def _share(sides: Sides, change: Change, what: str, cells: Sequence[int], names:
 
 
 def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
-    column, reference, test = sides.column, sides.reference, sides.test
-    before, after = sides.shares
-    m, n = max(sum(reference), 1), max(sum(test), 1)
-
-    def standard_errors(i: int) -> float:
-        """By how many standard errors the share of a bin moved."""
-        pooled = (reference[i] + test[i] + 0.5) / (n + m + 1)
-        return abs(after[i] - before[i]) / math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-
-    def weight(i: int) -> float:
-        """What the bin adds to `psi`."""
-        p, q = (reference[i] + 0.5) / (m + 1), (test[i] + 0.5) / (n + 1)
-        return (q - p) * math.log(q / p)
-
-    bins = sorted((i for i in range(column.size) if after[i] != before[i]), key=lambda i: -weight(i))
-    if not bins:
+    """What most rows are now; or unseen or missing values alone, if they are most of it; or what grew and shrank."""
+    column, (before, after) = sides.column, sides.shares
+    moved = sorted((i for i in range(column.size) if after[i] != before[i]), key=lambda i: -_weight(sides, i))
+    if not moved:
         return Direction("no change", "unchanged")
-    noticed = [i for i in bins if standard_errors(i) >= NOTICED] or bins[:1]
-    labels = [*column.categories, OTHER, MISSING]
-    moved = [Shift(labels[i], before[i], after[i]) for i in noticed]
-    grew = tuple(shift for shift in moved if shift.test > shift.reference)[:NAMED]
-    shrank = tuple(shift for shift in moved if shift.test < shift.reference)[:NAMED]
-    other = len(column.categories)
-    texts = {shift.label: apart(shift.reference, shift.test, percent, 2) for shift in (*grew, *shrank)}
-    words = {OTHER: _unseen_name(unseen), MISSING: "missing values"}
-    top = max(noticed, key=lambda i: after[i])
+    noticed = [i for i in moved if _standard_errors(sides, i) >= NOTICED] or moved[:1]
+    other, missing = len(column.categories), len(column.categories) + 1
+    names = [*column.categories, _unseen_name(unseen), "missing values"]
+
+    def shares(i: int) -> str:
+        return apart(before[i], after[i], percent, 2)
+
+    top, first = max(noticed, key=lambda i: after[i]), noticed[0]
     if top != other and after[top] >= MOST_ROWS and after[top] - before[top] >= GROWN:
-        name, shares = words.get(labels[top], labels[top]), apart(before[top], after[top], percent, 2)
-        if labels[top] == MISSING:
-            return Direction(f"{name}: {shares}", "missing", (name,), before[top], after[top])
-        return Direction(f"most rows are now {name}: {shares}", "took over", (name,), before[top], after[top])
-    alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
-    first = labels[noticed[0]]
-    kinds: dict[str, Change] = {OTHER: "new value", MISSING: "missing"} if grew[:1] == (moved[0],) else {}
-    change = kinds.get(first, "moved")
-    was, now = before[noticed[0]], after[noticed[0]]
-    if alone and change != "moved":
-        names = tuple(unseen) if first == OTHER else ()
-        return Direction(f"{words[first]}: {texts[first]}", change, names, was, now)
+        text, facts = f"{names[top]}: {shares(top)}", ((names[top],), before[top], after[top])
+        if top == missing:
+            return Direction(text, "missing", *facts)
+        return Direction(f"most rows are now {text}", "took over", *facts)
+    kinds: dict[int, Change] = {other: "new value", missing: "missing"}
+    kind = kinds.get(first, "moved") if after[first] > before[first] else "moved"
+    if kind != "moved" and _weight(sides, first) >= ALONE * sum(_weight(sides, i) for i in noticed):
+        named = tuple(unseen) if first == other else ()
+        return Direction(f"{names[first]}: {shares(first)}", kind, named, before[first], after[first])
+    grew = [i for i in noticed if after[i] > before[i]][:NAMED]
+    shrank = [i for i in noticed if after[i] < before[i]][:NAMED]
+    lists = [
+        (word, ", ".join(f"{names[i]} ({shares(i)})" for i in some))
+        for word, some in (("more", grew), ("fewer", shrank))
+    ]
+    labels = [*column.categories, OTHER, MISSING]
+    text = "; ".join(f"{word} {listed}" for word, listed in lists if listed)
+    return Direction(text, kind, tuple(labels[i] for i in (*grew, *shrank)), before[first], after[first])
 
-    def named(some: tuple[Shift, ...]) -> str:
-        return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in some)
 
-    parts = [f"{word} {named(some)}" for word, some in (("more", grew), ("fewer", shrank)) if some]
-    return Direction("; ".join(parts), change, tuple(shift.label for shift in (*grew, *shrank)), was, now)
+def _standard_errors(sides: Sides, i: int) -> float:
+    """By how many standard errors the share of a bin moved."""
+    (before, after), (m, n) = sides.shares, sides.sizes
+    pooled = (sides.reference[i] + sides.test[i] + 0.5) / (n + m + 1)
+    return abs(after[i] - before[i]) / math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+
+
+def _weight(sides: Sides, i: int) -> float:
+    """What a bin adds to `psi`."""
+    m, n = sides.sizes
+    p, q = (sides.reference[i] + 0.5) / (m + 1), (sides.test[i] + 0.5) / (n + 1)
+    return (q - p) * math.log(q / p)
 
 
 def _unseen_name(unseen: Sequence[str]) -> str:
