@@ -7,7 +7,7 @@ import math
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -249,30 +249,43 @@ def table(
     columns = list(zip(head, *([cell(value) for value in row] for row in rows), strict=True))
     kept = [i for i, column in enumerate(columns) if column[0] not in optional or len({*column[1:]}) > 1]
     right, columns = {k for k, i in enumerate(kept) if i in right}, [columns[i] for i in kept]
-    beneath: Sequence[str] = ()
     least = [_least(column, i in right, i == len(kept) - 1) for i, column in enumerate(columns)]
+    inner, beneath = columns, list[str]()
     if sum(least) + 2 * len(least) - 2 > width and len(columns) > 1 and len(columns) - 1 not in right:
-        beneath, least = columns[-1], least[:-1]
-    room, titles = width - 2 * len(least) + 2, max(len(column[0]) for column in columns)
-    if sum(least) > room:
-        rest = zip(*columns, strict=True)
-        names = next(rest)
-        blocks = (
-            [one for pair in zip(names, row, strict=True) if pair[1] != "-" for one in fact(*pair, titles, width)]
-            for row in rest
-        )
-        return [line for i, block in enumerate(blocks) for line in [""] * bool(i) + block]
-    widths = [max(map(len, column)) for column in columns[: len(least)]]
+        inner, beneath = columns[:-1], list(columns[-1][1:])
+    room = width - 2 * len(inner) + 2
+    if sum(least[: len(inner)]) > room:
+        return _blocks(columns, width)
+    first, *groups = _rows(inner, least, room, right)
+    for group, text in itertools.zip_longest(groups, beneath, fillvalue="-"):
+        first += [*group, *(fact("", text, 2, width) if text != "-" else [])]
+    return first
+
+
+def _blocks(columns: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Each row of a table as a block of lines, one for each column that has something."""
+    names, *rows = zip(*columns, strict=True)
+    longest, lines = max(map(len, names)), list[str]()
+    for row in rows:
+        lines += [""] * bool(lines)
+        for name, text in zip(names, row, strict=True):
+            lines += fact(name, text, longest, width) if text != "-" else []
+    return lines
+
+
+def _rows(
+    columns: Sequence[Sequence[str]], least: Sequence[int], room: int, right: Collection[int]
+) -> Iterator[list[str]]:
+    """The lines of each row of a table, of as wide columns as there is room for, but at least as wide as `least`."""
+    widths = [max(map(len, column)) for column in columns]
     while sum(widths) > room:
         widths[max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))] -= 1
-    lines = []
-    for k, row in enumerate(zip(*columns[: len(least)], strict=True)):
+    for row in zip(*columns, strict=True):
         parts = [_wrap(text, width) for text, width in zip(row, widths, strict=True)]
-        for cells in itertools.zip_longest(*parts, fillvalue=""):
-            aligned = (f"{text:{'>' if i in right else '<'}{widths[i]}}" for i, text in enumerate(cells))
-            lines.append("  ".join(aligned).rstrip())
-        lines += fact("", beneath[k], 2, width) if k and beneath and beneath[k] != "-" else []
-    return lines
+        yield [
+            "  ".join(f"{text:{'>' if i in right else '<'}{widths[i]}}" for i, text in enumerate(cells)).rstrip()
+            for cells in itertools.zip_longest(*parts, fillvalue="")
+        ]
 
 
 def _least(column: Sequence[str], number: bool, last: bool) -> int:
