@@ -57,7 +57,7 @@ REPEAT = (1 << 64) - 1
 
 def key_of(name: str) -> int:
     """Hash of a caller's id, never 0; two of a million are the same with a chance of 3 in 100 million."""
-    return int(keys_of([name])[0])
+    return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
 
 
 def keys_of(names: Iterable[str]) -> Numbers:
