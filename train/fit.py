@@ -12,10 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_diabetes, load_iris
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import f1_score, r2_score
-from sklearn.model_selection import train_test_split
 
 from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.column import Floats
@@ -52,6 +48,8 @@ def load_dataset(task: Task) -> Dataset:
     >>> load_dataset("regression").rows.shape, load_dataset("classification").names
     ((442, 10), ('sepal_length', 'sepal_width', 'petal_length', 'petal_width'))
     """
+    from sklearn.datasets import load_diabetes, load_iris  # over a second, which rows of the user's own do not need
+
     if task == "regression":
         data = load_diabetes()
         return Dataset("diabetes", tuple(data.feature_names), data.data, data.target)
@@ -91,6 +89,10 @@ class Fitted:
 
 def fit(task: Task, data: Dataset) -> Fitted:
     """Split the rows (always in the same way), fit on one part, score on the other."""
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.metrics import f1_score, r2_score
+    from sklearn.model_selection import train_test_split
+
     if task == "regression":
         model: Any = LinearRegression()
         stratify = None
