@@ -25,6 +25,9 @@ TERMS = 12
 #: Numbers of hits that are tried first: these beyond the guess.
 AROUND = np.array([-1.0, 0.0, 1.0, 2.0])
 
+#: Shares up to which it takes longer to find out which are alike than to search for each.
+FEW = 64
+
 #: The floor of `other`: this difference, and this many times the reference's share more than that.
 OTHER_FLOOR, TIMES = 0.01, 3.0
 
@@ -230,16 +233,21 @@ def share_critical(
     >>> float(c[0])  # Two hits of 200 are not enough, three are.
     0.01
     """
-    asked = np.stack(np.broadcast_arrays(hits_reference, grew, n, m, spare), axis=-1)
-    # Columns are alike more often than not: most have no missing value at all. As one opaque value each: comparing
-    # field by field takes several times as long.
-    opaque = np.ascontiguousarray(asked).view(np.dtype((np.void, asked.itemsize * 5)))[..., 0]
-    _, first, back = np.unique(opaque.ravel(), return_index=True, return_inverse=True)
-    before, up, rows, reference_rows, extra = asked.reshape(-1, 5)[first].T
+    asked = np.empty((5, *(hits_reference + n).shape))
+    for at, of_all in enumerate((hits_reference, grew, n, m, spare)):
+        asked[at] = of_all
+    columns, back = asked.reshape(5, -1), None
+    if columns.shape[1] > FEW:
+        # Columns are alike more often than not: most have no missing value at all. As one opaque value each: comparing
+        # field by field takes several times as long.
+        opaque = np.ascontiguousarray(columns.T).view(np.dtype((np.void, columns.itemsize * 5)))[:, 0]
+        _, first, back = np.unique(opaque, return_index=True, return_inverse=True)
+        columns = columns[:, first]
+    before, up, rows, reference_rows, extra = columns
     spared = np.where(up > 0, np.minimum(before + extra, reference_rows), before)
     hits = _last_insignificant(spared, up > 0, rows, reference_rows, alpha)
     gap: Floats = np.abs(hits / np.maximum(rows, 1.0) - before / np.maximum(reference_rows, 1.0))
-    return gap[back.reshape(-1)].reshape(asked.shape[:-1])
+    return (gap if back is None else gap[back]).reshape(asked.shape[1:])
 
 
 def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: float) -> Floats:
