@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -217,10 +217,9 @@ def read_recording(
                 cells = blocks[outcome.time]
                 known = read_moments(cells, time_format, reader.lines, outcome.time, reader.bad, empty=True)
                 good &= [at is not None or cell is None for at, cell in zip(known, cells, strict=True)]
-            codes = [_outcome_code(value, outcome.target) for value in blocks[outcome.column]]
-            dated = [math.nan if at is None else code for code, at in zip(codes, known, strict=True)]
-            outcomes.append(np.array(dated)[good])
-            known_at.append(np.array([at or 0 for at in known], dtype=np.int64)[good] + round(outcome.delay * 1e9))
+            came, at = _dated(blocks[outcome.column], known, outcome)
+            outcomes.append(came[good])
+            known_at.append(at[good])
         times.append(np.array([moment or 0 for moment in moments], dtype=np.int64)[good])
         kept: list[Any] = [_pick(blocks[name], good) for name in wanted[1:]]
         if predict is not None and good.any():
@@ -236,6 +235,15 @@ def read_recording(
     if outcomes:
         recording.add_outcomes(np.concatenate(outcomes)[order], np.concatenate(known_at)[order])
     return recording
+
+
+def _dated(
+    cells: Iterable[Any], known: Sequence[int | None], outcome: OutcomeColumn
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Outcomes as codes, NaN for those that are never known; and when each became known, in ns."""
+    codes = [_outcome_code(value, outcome.target) for value in cells]
+    dated = [math.nan if at is None else code for code, at in zip(codes, known, strict=True)]
+    return np.array(dated), np.array([at or 0 for at in known], dtype=np.int64) + round(outcome.delay * 1e9)
 
 
 def _outcome_code(value: Any, target: Target) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.columns.column import Counts
-from monitor.drift.result import AlertKey, DriftResult
+from monitor.drift.result import DriftResult
 from monitor.judging.evaluation import Evaluation
 from monitor.judging.performance import SOON, JudgedPerformance
 from monitor.judging.performance_report import LEAST, PerformanceReport, Period
@@ -63,25 +64,34 @@ def summarise(evaluation: Evaluation) -> Summary | None:
         return None
     result, judged = min(verdicts, key=lambda pair: (ORDER.index(pair[0].state), pair[1].rule.estimated))
     if result.state not in ("drift", "ok") or result.direction is None:
-        text = result.reason
-        if result.state == "insufficient data":
-            text = text if text.startswith("no estimate") else f"Learning: {text}"
-            if judged.settle > SOON:
-                text += f"; outcomes of the last {words.duration(judged.settle)} are not judged yet"
-        return Summary(Headline("unknown", _sentence(text)), False, judged=judged)
+        return Summary(Headline("unknown", _sentence(_why_unknown(result, judged))), False, judged=judged)
     others = [other for other, _ in every if other.state == "drift" and other is not result and other.direction]
-    also = "; ".join(other.direction.text for other in others if other.column == COLUMN and other.direction)
-    more = [f"Also worse: {also}"] if also else []
-    more += dict.fromkeys(_drifted(other) for other in others if other.column != COLUMN)  # by several statistics
     if result.state == "drift":
-        key = AlertKey(result.rule, result.model, result.series, result.role, result.column)
-        alert = evaluation.alerts.get(key)
+        alert = evaluation.alerts.get(result.key)
         since = alert.began if alert and alert.state in ("pending", "firing") else None
         line = Headline("drift", f"{_sentence(result.direction.text)}: worse", since)
+        guide = guide_section("", result.direction.change)
     else:
         line = Headline("drift" if others else "ok", _as_before(result, judged.measures.get(result.statistic)))
-    guide = guide_section("", result.direction.change) if result.state == "drift" else ""
-    return Summary(line, True, tuple(more), result.statistic.removeprefix(ESTIMATED), result.floor, judged, guide)
+        guide = ""
+    metric = result.statistic.removeprefix(ESTIMATED)
+    return Summary(line, True, tuple(_also(others)), metric, result.floor, judged, guide)
+
+
+def _why_unknown(result: DriftResult, judged: JudgedPerformance) -> str:
+    if result.state != "insufficient data":
+        return result.reason
+    text = result.reason if result.reason.startswith("no estimate") else f"Learning: {result.reason}"
+    if judged.settle > SOON:
+        text += f"; outcomes of the last {words.duration(judged.settle)} are not judged yet"
+    return text
+
+
+def _also(others: Sequence[DriftResult]) -> Iterator[str]:
+    """What else is worse, and which outcomes have drifted."""
+    if also := [other.direction.text for other in others if other.column == COLUMN and other.direction]:
+        yield f"Also worse: {'; '.join(also)}"
+    yield from dict.fromkeys(_drifted(other) for other in others if other.column != COLUMN)  # by several statistics
 
 
 def _sentence(text: str) -> str:
