@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.running import ROW, Server, environment, wait_for
-from monitor.__main__ import main
+from monitor.__main__ import telltale
 from monitor.clock import Clock
 from tests.server.conftest import copy_model
 from tests.support.clocks import FastClock
@@ -45,9 +45,9 @@ def run(folder: Path, *command: str) -> str:
 
 
 def command(folder: Path, name: str) -> str:
-    """What a command of the monitor says, without a process for it."""
+    """What a command says, without a process for it."""
     with chdir(folder), redirect_stdout(io.StringIO()) as said:
-        assert main([name]) == 0
+        assert telltale([name]) == 0
     return said.getvalue()
 
 
@@ -96,7 +96,7 @@ def people() -> Iterator[FakeProvider]:
 
 def test_from_training_to_a_message(tmp_path: Path, people: FakeProvider) -> None:
     folder = tmp_path
-    run(folder, "train")
+    command(folder, "train")
     receivers = f"""
     [receivers.team]
     kind = "slack"
