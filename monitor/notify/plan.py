@@ -151,13 +151,18 @@ def plan(
 
 def _reopened(alerts: Sequence[Alert], rules: Sequence[Rule]) -> frozenset[AlertKey]:
     """Alerts that came back, of rules with a long `reopen`: receivers were sent them when they began."""
-    patient = {rule.name for rule in rules if rule.reopen > REOPEN}
-    return frozenset(alert.key for alert in alerts if alert.reopened and alert.rule in patient)
+    back = [(alert.key, _rule_of(alert, rules)) for alert in alerts if alert.reopened]
+    return frozenset(key for key, rule in back if rule and rule.reopen > REOPEN)
+
+
+def _rule_of(alert: Alert, rules: Sequence[Rule]) -> Rule | None:
+    """The rule of an alert, None if there is none any more. Rules of several models may share a name."""
+    return next((rule for rule in rules if rule.name == alert.rule and rule.judges(alert.model)), None)
 
 
 def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_receivers: Sequence[str]) -> bool:
     """Whether a receiver gets an alert: its rule names the receiver, and severity and labels fit."""
-    rule = next((rule for rule in rules if rule.name == alert.rule), None)
+    rule = _rule_of(alert, rules)
     wanted = (rule.receivers if rule else ()) or tuple(default_receivers)
     if wanted and receiver.name not in wanted and not receiver.everything:
         return False

@@ -158,6 +158,18 @@ def test_routing_by_severity_match_and_rule() -> None:
     assert told == {"critical": ["a"], "credit": ["b"], "named": ["c"], "everyone": ["a", "b"]}
 
 
+def test_rules_of_two_models_that_share_a_name_have_receivers_of_their_own() -> None:
+    world = World('[receivers.one]\nkind = "log"\n[receivers.other]\nkind = "log"\n')
+    rules = [
+        Rule("drift", models=("m",), receivers=("one",), reopen=7 * 86_400.0),
+        Rule("drift", models=("n",), receivers=("other",)),
+    ]
+    now = world.clock.time()
+    alerts = [firing("a", at=now, model=model, reopened=1) for model in ("m", "n")]
+    sent = [(one.receiver, [e.model for e in one.message.entries]) for one in world.evaluate(alerts, rules=rules)]
+    assert sent == [("other", ["n"])], "that of m came back, and its rule is silent then"
+
+
 def test_a_receiver_that_wants_no_end_gets_none() -> None:
     world = World('[receivers.x]\nkind = "log"\nresolved = false\n')
     first, second = firing("a", at=world.clock.time()), firing("b", at=world.clock.time() + 600)
