@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -31,6 +32,7 @@ MIDNIGHT = 1_700_006_400.0
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+@cache
 def reference(columns: int = 2, bins: int = 10, rows: int = 2000) -> Reference:
     """Numeric columns x0, x1, ..., a categorical one, and a prediction."""
     random = np.random.default_rng(7)
