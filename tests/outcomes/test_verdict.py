@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from monitor.columns.column import Floats
 from monitor.outcomes.sums import Sums, Target, contribute
 from monitor.outcomes.verdict import Asked, Verdict, auto_metrics, dispersions, judge
 
@@ -14,15 +13,18 @@ BINARY = Target("binary", ("no", "yes"))
 NUMBER = Target("regression")
 
 
-def right(shares: Floats, rng: np.random.Generator) -> Sums:
-    """Rows of a binary model that are right with the given probabilities, half of them positive."""
-    outcomes = rng.integers(0, 2, len(shares))
-    predictions = np.where(rng.random(len(shares)) < shares, outcomes, 1 - outcomes)
-    return contribute(BINARY, predictions[:, None].astype(float), outcomes.astype(float))
+def right(n: int, share: float, rng: np.random.Generator) -> Sums:
+    """Rows of a binary model that are right with a probability, half of them positive, as `contribute` counts them."""
+    positive = int(rng.binomial(n, 0.5))
+    true_negative, true_positive = rng.binomial((n - positive, positive), share).tolist()
+    sums = Sums.zero(BINARY)
+    # By outcome, then by prediction.
+    sums.confusion[0, :2] = [[true_negative, n - positive - true_negative], [positive - true_positive, true_positive]]
+    return sums
 
 
 def hours_of(n: int, accuracy: float, rng: np.random.Generator, parts: int = 10) -> list[Sums]:
-    return [right(np.full(n // parts, accuracy), rng) for _ in range(parts)]
+    return [right(n // parts, accuracy, rng) for _ in range(parts)]
 
 
 def errors(n: int, rng: np.random.Generator, sigma: float, times: float = 1.0) -> Sums:
@@ -39,6 +41,16 @@ def one(hours: list[Sums], reference: Sums, metric: str, alpha: float, floor: fl
     return found
 
 
+def test_rows_that_are_drawn_as_a_table_are_those_that_are_contributed() -> None:
+    drawn = right(500, 0.7, np.random.default_rng(1))
+    cells = [(outcome, said) for outcome, said in np.ndindex(2, 2) for _ in range(drawn.confusion[0, outcome, said])]
+    outcomes, predictions = np.array(cells, float).T
+    found = contribute(BINARY, predictions[:, None], outcomes)
+    assert found.n == 500
+    assert found.counts.tolist() == drawn.counts.tolist()
+    assert found.moments.tolist() == drawn.moments.tolist()
+
+
 @pytest.mark.parametrize("accuracy", [0.6, 0.85, 0.99])
 @pytest.mark.parametrize("n", [100, 1000, 10_000])
 def test_false_alarms_of_accuracy(n: int, accuracy: float) -> None:
@@ -46,7 +58,7 @@ def test_false_alarms_of_accuracy(n: int, accuracy: float) -> None:
     rng, alpha, times = np.random.default_rng(n), 0.03, 300
     alarms = 0
     for _ in range(times):
-        reference = right(np.full(2000, accuracy), rng)
+        reference = right(2000, accuracy, rng)
         alarms += one(hours_of(n, accuracy, rng), reference, "accuracy", alpha).state == "worse"
     assert alarms <= alpha * times + 3 * np.sqrt(alpha * times)
 
@@ -65,17 +77,14 @@ def test_false_alarms_of_heavy_tailed_errors(n: int, sigma: float) -> None:
 def test_power_where_the_rules_of_peers_are_blind() -> None:
     """0.85 -> 0.80 with 2,000 outcomes: a fixed share of 20 % never sees it, Fisher's test does in most windows."""
     rng = np.random.default_rng(1)
-    found = [
-        one(hours_of(2000, 0.80, rng), right(np.full(2000, 0.85), rng), "accuracy", 0.001, None).state
-        for _ in range(100)
-    ]
+    found = [one(hours_of(2000, 0.80, rng), right(2000, 0.85, rng), "accuracy", 0.001, None).state for _ in range(100)]
     assert found.count("worse") >= 70
 
 
 def test_the_p_value_is_fishers() -> None:
     reference, live = (
-        right(np.full(500, 0.9), np.random.default_rng(2)),
-        right(np.full(200, 0.8), np.random.default_rng(3)),
+        right(500, 0.9, np.random.default_rng(2)),
+        right(200, 0.8, np.random.default_rng(3)),
     )
     found = one([live], reference, "accuracy", 0.01)
     table = [[int(np.trace(side.confusion[0][:2])), side.n] for side in (live, reference)]
@@ -89,8 +98,8 @@ def test_value_and_critical_say_the_same_as_the_p_value(metric: str) -> None:
     rng = np.random.default_rng(4)
     states = set()
     for accuracy in np.linspace(0.7, 0.9, 60):
-        reference = right(np.full(800, 0.85), rng)
-        found = one([right(np.full(400, accuracy), rng)], reference, metric, 0.01)
+        reference = right(800, 0.85, rng)
+        found = one([right(400, accuracy, rng)], reference, metric, 0.01)
         assert found.p_value is not None
         assert (found.p_value <= 0.01) == (found.state == "worse"), (found, accuracy)
         states.add(found.state)
@@ -99,7 +108,7 @@ def test_value_and_critical_say_the_same_as_the_p_value(metric: str) -> None:
 
 def test_better_is_never_an_alarm() -> None:
     rng = np.random.default_rng(5)
-    found = one(hours_of(5000, 0.99, rng), right(np.full(2000, 0.7), rng), "accuracy", 0.5)
+    found = one(hours_of(5000, 0.99, rng), right(2000, 0.7, rng), "accuracy", 0.5)
     assert found.state == "ok"
     assert found.change is not None
     assert found.change < -0.2
@@ -109,8 +118,8 @@ def test_better_is_never_an_alarm() -> None:
 
 def test_few_outcomes_are_not_judged() -> None:
     rng = np.random.default_rng(6)
-    reference = right(np.full(2000, 0.9), rng)
-    few = one([right(np.full(99, 0.1), rng)], reference, "accuracy", 0.01)
+    reference = right(2000, 0.9, rng)
+    few = one([right(99, 0.1, rng)], reference, "accuracy", 0.01)
     assert (few.state, few.reason) == ("insufficient data", "99 outcomes, 100 are needed")
     assert few.live is not None
     rare = contribute(BINARY, np.ones((200, 1)), np.array([0.0] * 9 + [1.0] * 191))
@@ -121,7 +130,7 @@ def test_few_outcomes_are_not_judged() -> None:
 
 def test_a_small_change_below_the_floor_is_ok() -> None:
     rng = np.random.default_rng(7)
-    reference, hours = right(np.full(200_000, 0.9), rng), hours_of(200_000, 0.88, rng)
+    reference, hours = right(200_000, 0.9, rng), hours_of(200_000, 0.88, rng)
     assert one(hours, reference, "accuracy", 0.001).state == "worse"
     default = one(hours, reference, "accuracy", 0.001, None)
     assert (default.state, default.floor) == ("ok", 0.03)
@@ -129,7 +138,7 @@ def test_a_small_change_below_the_floor_is_ok() -> None:
 
 def test_the_detectable_change_is_seen_in_nine_of_ten() -> None:
     rng = np.random.default_rng(8)
-    reference = right(np.full(4000, 0.85), rng)
+    reference = right(4000, 0.85, rng)
     quiet = one(hours_of(1000, 0.85, rng), reference, "accuracy", 0.001)
     assert quiet.detectable is not None
     base = quiet.reference.value
@@ -153,7 +162,7 @@ def test_calibration_that_broke_is_seen() -> None:
 
 def test_alpha_is_shared_over_metrics() -> None:
     rng = np.random.default_rng(10)
-    reference, hours = right(np.full(2000, 0.85), rng), hours_of(1000, 0.85, rng)
+    reference, hours = right(2000, 0.85, rng), hours_of(1000, 0.85, rng)
     alone = one(hours, reference, "accuracy", 0.01)
     names = ("accuracy", "f1", "recall", "precision")
     among = judge(sum(hours, Sums.zero(BINARY)), reference, Asked(names, 0.01, dict.fromkeys(names, 0.0)))
@@ -168,8 +177,8 @@ def test_a_fall_in_the_last_day_of_a_week_is_seen() -> None:
     rng = np.random.default_rng(5)
     seen = 0
     for _ in range(20):
-        reference = right(np.full(2000, 0.85), rng)
-        hours = [right(np.full(60, 0.85 if hour < 144 else 0.5), rng) for hour in range(168)]
+        reference = right(2000, 0.85, rng)
+        hours = [right(60, 0.85 if hour < 144 else 0.5, rng) for hour in range(168)]
         seen += one(hours, reference, "accuracy", 0.001, None).state == "worse"
     assert seen >= 18
 
@@ -180,8 +189,8 @@ def test_false_alarms_of_hours_that_differ(hours: int) -> None:
     rng, alpha, times = np.random.default_rng(hours), 0.03, 150
     alarms = 0
     for _ in range(times):
-        reference = right(np.full(2000, 0.8), rng)
-        some = [right(np.full(40, np.clip(rng.normal(0.8, 0.08), 0, 1)), rng) for _ in range(hours)]
+        reference = right(2000, 0.8, rng)
+        some = [right(40, min(rng.normal(0.8, 0.08), 1.0), rng) for _ in range(hours)]
         alarms += one(some, reference, "accuracy", alpha).state == "worse"
     assert alarms <= 2 * alpha * times + 3 * np.sqrt(2 * alpha * times)
 
@@ -189,7 +198,7 @@ def test_false_alarms_of_hours_that_differ(hours: int) -> None:
 def test_what_the_first_metric_leaves_of_alpha_is_the_second_ones() -> None:
     """Two tests of which one is rejected at half of alpha: the other one is compared with all of it."""
     rng = np.random.default_rng(5)
-    reference, live = right(np.full(4000, 0.9), rng), right(np.full(1000, 0.86), rng)
+    reference, live = right(4000, 0.9, rng), right(1000, 0.86, rng)
     metrics = ("accuracy", "recall")
     small, large = sorted(found.p_value or 0.0 for found in judge(live, reference, Asked(metrics, 0.5)))
     assert 0 < small < 0.7 * large < 0.3
