@@ -17,8 +17,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from monitor import failpoint
 from monitor.clock import Clock
+from monitor.notify.backlog import OUTAGE, Item, collapse
 from monitor.notify.http import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
-from monitor.notify.plan import OUTAGE, Item, collapse
 from monitor.notify.receiver import Receiver
 from monitor.store.file.writer import Writer
 from monitor.store.records import notifications as outbox

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.notify.backlog import LAST_STATES, OUTAGE, Item, collapse
 from monitor.notify.message import Message, title
-from monitor.notify.plan import LAST_STATES, OUTAGE, Item, Policy, collapse
+from monitor.notify.plan import Policy
 from monitor.notify.text import plain_text
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import iso
+from monitor.notify.backlog import Collapse
 from monitor.notify.message import Message, entry
-from monitor.notify.plan import Announced, Collapse, GroupState, Notification, Plan
+from monitor.notify.plan import Announced, GroupState, Notification, Plan
 from monitor.store.records import notifications as store
 from monitor.store.windows.retention import drop_rows
 from tests.notify.world import World, Writer, firing, verdict

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey, Span
+from monitor.notify.backlog import Collapse, Item, Outcome
 from monitor.notify.message import Message
-from monitor.notify.plan import Announced, Collapse, GroupState, Item, Notification, Outcome, Plan
+from monitor.notify.plan import Announced, GroupState, Notification, Plan
 from monitor.store.audit import seals
 from monitor.store.records.rows import Row, append, ends_of, fields_of, insert, read
 
