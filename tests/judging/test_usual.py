@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +64,38 @@ class Weeks(Monitored):
             return [json.loads(row[0]) for row in rows]
 
 
+WEEK = 7 * DAY
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[Path, np.random.Generator]]:
+    """A data folder with some weeks that were recorded and never judged, and what draws the rows that follow."""
+
+    @cache
+    def past(weeks: int) -> tuple[Path, np.random.Generator]:
+        folder = tmp_path_factory.mktemp("weeks") / "data"
+        with closing(Weeks(folder, RULE.format(more=""))) as world:
+            world.pass_hours(weeks * 7 * 24, judge=False)
+        return folder, world.random
+
+    return past
+
+
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Any]:
+def make(tmp_path: Path, past: Callable[[int], tuple[Path, np.random.Generator]]) -> Iterator[Any]:
     worlds: list[Weeks] = []
 
-    def make(more: str = "", **options: Any) -> Weeks:
+    def make(more: str = "", weeks: int = 0, **options: Any) -> Weeks:
+        """Open a world, if asked for after some weeks that were recorded only."""
         settings = options.pop("settings", RULE.format(more=more))
-        worlds.append(Weeks(options.pop("folder", tmp_path / "data"), settings, **options))
+        folder = options.pop("folder", tmp_path / "data")
+        if weeks:
+            recorded, random = past(weeks)
+            shutil.copytree(recorded, folder)
+            options["start"] = MIDNIGHT + weeks * WEEK
+        worlds.append(Weeks(folder, settings, **options))
+        if weeks:
+            worlds[-1].random = copy.deepcopy(random)
         return worlds[-1]
 
     yield make
@@ -76,8 +104,7 @@ def make(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
-    world = make()
-    world.pass_hours(6 * 7 * 24, judge=False)
+    world = make(weeks=6)
     world.pass_hours(12, every=6)
     assert not world.messages()
     assert world.runtime.only.latest.learning == ""  # the hours that were stored before count
@@ -151,8 +178,7 @@ def test_what_comes_late_is_counted_and_makes_no_false_difference(make: Any) -> 
 
 def test_a_long_history_is_replayed_over_several_evaluations(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor.judging.usual, "REPLAYED", 1)
-    world = make()
-    world.pass_hours(5 * 7 * 24, judge=False)
+    world = make(weeks=5)
     judged = []
     for _ in range(12):  # four columns, two lengths: one of the eight at a time
         world.pass_hours(1)
@@ -191,8 +217,7 @@ def test_a_history_that_says_too_little_is_replayed_once_a_day_and_when_it_chang
 
 
 def test_a_restart_goes_on_where_the_last_process_was(make: Any, tmp_path: Path) -> None:
-    world = make()
-    world.pass_hours(5 * 7 * 24, judge=False)
+    world = make(weeks=5)
     world.pass_hours(30, every=6)
     before = {(r.column, r.statistic): (r.value, r.critical) for r in world.runtime.only.latest.results}
     assert before
@@ -208,8 +233,7 @@ def test_a_restart_goes_on_where_the_last_process_was(make: Any, tmp_path: Path)
 
 
 def test_each_column_is_drawn_over_what_it_was_compared_with(make: Any, tmp_path: Path) -> None:
-    world = make()
-    world.pass_hours(5 * 7 * 24, judge=False)
+    world = make(weeks=5)
     world.pass_hours(1)
     now = world.clock.time()
     world.close()
@@ -233,8 +257,7 @@ def test_no_history_is_learning_and_says_nothing(make: Any) -> None:
 
 
 def test_clocks_that_are_set_back_or_far_ahead(make: Any) -> None:
-    world = make()
-    world.pass_hours(4 * 7 * 24, judge=False)
+    world = make(weeks=4)
     world.pass_hours(6)
     world.clock.advance(-48 * HOUR)
     world.runtime.evaluate()
@@ -309,8 +332,7 @@ def test_bad_input_is_said_in_words_and_the_other_columns_go_on(
     ids=["traffic doubles", "a month without rows", "rows from the future"],
 )
 def test_traffic_alone_is_told_in_no_message(make: Any, rows: int, hole: int, ahead: int) -> None:
-    world = make()
-    world.pass_hours(9 * 7 * 24, judge=False)
+    world = make(weeks=9)
     world.pass_hours(6, every=6)
     if ahead:
         world.record(500, shift=9.0, at=world.clock.time() + ahead * DAY)
@@ -325,8 +347,7 @@ def test_traffic_alone_is_told_in_no_message(make: Any, rows: int, hole: int, ah
 
 
 def test_a_partial_window_is_judged_by_its_hours_live_and_in_the_audit(make: Any) -> None:
-    world = make()
-    world.pass_hours(5 * 7 * 24, judge=False)
+    world = make(weeks=5)
     world.pass_hours(6, every=6)
     world.clock.advance(12 * HOUR)
     world.runtime.evaluate()
@@ -409,16 +430,14 @@ def test_a_slow_ramp_is_caught_by_the_state(make: Any) -> None:
 
 def test_quiet_days_are_not_judged(make: Any) -> None:
     begin = MIDNIGHT + 5 * 7 * DAY
-    world = make(f'quiet = ["{iso(begin)[:10]}/{iso(begin)[:10]}"]')
-    world.pass_hours(5 * 7 * 24, judge=False)
+    world = make(f'quiet = ["{iso(begin)[:10]}/{iso(begin)[:10]}"]', weeks=5)
     world.pass_hours(24, shift=3.0, every=6)
     world.pass_hours(30, every=6)
     assert not world.messages()
 
 
 def test_a_suggestion_says_what_would_be_told_and_what_is_not_missed(make: Any) -> None:
-    world = make()
-    world.pass_hours(9 * 7 * 24, judge=False)
+    world = make(weeks=9)
     world.pass_hours(48, shift=2.0, judge=False)
     world.runtime.fold()
     with world.read() as connection:
