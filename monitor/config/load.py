@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from monitor.clock import DAY, HOUR, WEEK
 from monitor.config.settings import (
     JOURNAL,
     NEEDED,
@@ -138,7 +140,7 @@ DEFAULT_RULES = (
 
 #: The rule that [outcomes] brings, unless another rule judges performance; and the defaults of such rules.
 PERFORMANCE_RULE = {"name": "performance", "statistic": PERFORMANCE}
-PERFORMANCE_DEFAULTS = {"window": 7 * 86400.0, "alpha": 0.001, "min_samples": 100}
+PERFORMANCE_DEFAULTS = {"window": float(WEEK), "alpha": 0.001, "min_samples": 100}
 
 #: Names of models: they are a part of addresses and the name of a folder.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -152,6 +154,15 @@ TRAFFIC_DEFAULTS = {"keep_firing": 0.0, "min_samples": 20}
 #: Settings of a rule that mean nothing for performance, and for traffic.
 NOT_PERFORMANCE = ("columns", "reference", "max_age", "independent")
 NOT_TRAFFIC = (*NOT_PERFORMANCE, "window", "alpha", "floor")
+
+
+def _default_rules(rules: Sequence[Rule], models: Sequence[str], taking: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rules for the models that no rule judges, and for those that take outcomes and have no rule on performance."""
+    unjudged = [name for name in models if not any(rule.judges(name) for rule in rules)]
+    no_performance = [name for name in taking if not any(rule.by_outcomes and rule.judges(name) for rule in rules)]
+    for items, names in ((DEFAULT_RULES, unjudged), ((PERFORMANCE_RULE,), no_performance)):
+        if names:
+            yield from ({**item, "models": [] if names == models else names} for item in items)  # none: for all models
 
 
 class _Reader:
@@ -283,16 +294,12 @@ class _Reader:
             self.source = f"{source}, [[rule]] {place} of {len(given)}" if len(given) > 1 else source
             rules += self.rule(item, drift, models, taking)
         self.source = source
-        without_rule = [name for name in models if not any(rule.judges(name) for rule in rules)]
-        no_performance = [one for one in taking if not any(rule.by_outcomes and rule.judges(one) for rule in rules)]
-        for items, names in ((DEFAULT_RULES, without_rule), ((PERFORMANCE_RULE,), no_performance)):
-            named = [] if names == models else names  # a rule that names no model is for all
-            for item in items if names else ():
-                rules += self.rule({**item, "models": named}, drift, models, taking)
-        for place, rule in enumerate(rules):
-            for other in rules[:place]:
-                if other.name == rule.name and any(rule.judges(name) and other.judges(name) for name in models):
-                    raise self.error(f"rule.name: two rules are called {rule.name!r}")
+        for item in _default_rules(rules, models, taking):
+            rules += self.rule(item, drift, models, taking)
+        for name in models:
+            names = Counter(rule.name for rule in rules if rule.judges(name))
+            if twice := [one for one, times in names.items() if times > 1]:
+                raise self.error(f"rule.name: two rules are called {twice[0]!r}")
         return tuple(replace(rule, benign=drift.benign, labels={**labels, **rule.labels}) for rule in rules)
 
     def rule(self, item: dict[str, Any], drift: DriftConfig, models: list[str], taking: list[str]) -> Sequence[Rule]:
@@ -331,8 +338,8 @@ class _Reader:
         lengths = self.lengths(item, values["window"], drift) if usual else ()
         patient = usual or performance
         defaults: dict[str, Any] = {
-            "keep_firing": 86400.0 if patient else 300.0,
-            "reopen": 7 * 86400.0 if patient else 900.0,
+            "keep_firing": float(DAY) if patient else 300.0,
+            "reopen": float(WEEK) if patient else 900.0,
         }
         defaults |= {key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}
         defaults |= PERFORMANCE_DEFAULTS if performance else TRAFFIC_DEFAULTS if traffic else {}
@@ -348,9 +355,9 @@ class _Reader:
             raise self.error(f'rule.statistic: reference = "{USUAL}" has its own; leave it out')
         if window is None:
             return drift.windows
-        if window % 3600 or window > 7 * 86400:
+        if window % HOUR or window > WEEK:
             raise self.error(f'rule.window: with reference = "{USUAL}" expected whole hours, at most 7d')
-        return (round(window / 3600),)
+        return (round(window / HOUR),)
 
     def error(self, what: str, given: str = "", known: Sequence[str] = ()) -> ConfigError:
         hint = did_you_mean(given, known) or (f"; known are: {', '.join(known)}" if known else "")
