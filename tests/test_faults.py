@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.faults import FAULTS, PREDICTIONS, Outcome, run
 
-#: A quarter of the predictions of `python -m bench.faults`, in segments of a quarter, folded four times as often.
-CONFIG = '[data]\nsegment = "128KiB"\n[window]\nfold = "250ms"\n'
+#: An eighth of the predictions of `python -m bench.faults`, in segments of an eighth, folded eight times as often.
+CONFIG = '[data]\nsegment = "64KiB"\n[window]\nfold = "125ms"\n'
 
 NAMES = ("sql-lock-term", "segments-cut", "segment-deleted", "segments-deleted", "folder-moved")
 
@@ -19,7 +19,7 @@ def test_every_acknowledged_prediction_is_accounted_for(trained: Callable[[str],
     model = trained("regression")
 
     def broken(name: str) -> Outcome:
-        return run(Path(shutil.copytree(model, tmp_path / name)), FAULTS[name], PREDICTIONS // 4, CONFIG)
+        return run(Path(shutil.copytree(model, tmp_path / name)), FAULTS[name], PREDICTIONS // 8, CONFIG)
 
     # Two servers side by side: most of the time goes into starting them, and waiting.
     with ThreadPoolExecutor(2) as pool:
