@@ -37,7 +37,7 @@ class FleetSource(Pulled):
     def count(
         self,
         before: State | None,
-        said: Iterable[Sample],
+        facts: Iterable[Sample],
         twice: Collection[Replica],
         at: float,
         each: Each,
@@ -45,9 +45,9 @@ class FleetSource(Pulled):
     ) -> Handover:
         """Count what replicas have added by a moment. Raises what `each` and `total` raise.
 
-        `said`: what they say of themselves. `twice`: those that answer at two addresses.
+        `facts`: samples of FACTS, which say what each replica is. `twice`: those that answer at two addresses.
         """
-        seen, words = survey(said, self.series.reference.identity[:12], at)
+        seen, words = survey(facts, self.series.reference.identity[:12], at)
         if not seen and not words:
             words = ["it knows no replica; does [source] fit?"]
         for replica in seen.keys() & twice:

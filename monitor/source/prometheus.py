@@ -69,8 +69,8 @@ class PrometheusSource(FleetSource):
             models += ", " + _any("model_version", {one.version for one in replicas})
             return self.places.fill(self._samples(f"sum by ({BIN}) ({self._counters(models)})", now))
 
-        said = self._samples(self._own("reference", FACTS), now)
-        return self.count(before, said, self._twice(now), now, self._each, total)
+        facts = self._samples(self._own("reference", FACTS), now)
+        return self.count(before, facts, self._twice(now), now, self._each, total)
 
     def _twice(self, at: float) -> set[Replica]:
         """Replicas of which two processes are scraped now; a pair of servers that scrape one see one instance."""

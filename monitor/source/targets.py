@@ -36,17 +36,17 @@ class TargetsSource(FleetSource):
         before, now = State.from_text(cursor), self.clock.time()
         if before is not None:
             now = max(now, before.at + 0.001)  # a moment names one reading, whatever the clock does
-        said, counters, twice = list[Sample](), dict[Replica, Floats](), set[Replica]()
+        facts, counters, twice = list[Sample](), dict[Replica, Floats](), set[Replica]()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for target, found in zip(self.settings.targets, pool.map(self._read, self.settings.targets), strict=True):
                 if isinstance(found, str):
                     self.remark(f"{target} {found}")
                     continue
-                said += [one for one in found if one.name in FACTS]
+                facts += [one for one in found if one.name in FACTS]
                 own = self.places.by_replica(one for one in found if one.name in COUNTS)
                 twice |= own.keys() & counters.keys()
                 counters |= own
-        if not said:
+        if not facts:
             raise SourceError(f"no replica can be read: {'; '.join(self.remarked)}")
 
         def each(replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
@@ -55,7 +55,7 @@ class TargetsSource(FleetSource):
             past = {one: before.seen[one].counters for one in replicas}
             return {one: np.array(kept, float) for one, kept in past.items() if kept is not None}
 
-        yield self.count(before, said, twice, now, each)
+        yield self.count(before, facts, twice, now, each)
 
     def _read(self, target: str) -> list[Sample] | str:
         """What a target shows; or why there is nothing, in words."""
