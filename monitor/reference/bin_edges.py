@@ -19,6 +19,9 @@ BINS = 20
 #: a long tail carries most of a distance.
 TAILS, TAIL_ROWS = (100, 1000), 10
 
+#: Even cells in which wanted ranks are looked for, and values that are put into them at a time.
+CELLS, CHUNK = 2**14, 2**16
+
 #: A value, and the next larger one in the data: None after the largest.
 Gap = tuple[float, float | None]
 
@@ -60,14 +63,52 @@ def gaps_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int) -> list[Ga
 
 
 def gaps_of_rows(values: Floats, bins: int) -> list[Gap]:
-    """`gaps_of` for the sorted values of all rows."""
-    share = values.size // bins
-    if (values[share:] == values[: values.size - share]).any():  # a value has more than a bin's share of the rows
-        first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
-        return gaps_of(values[first], np.diff(first, append=values.size), bins)
-    low = np.unique(values[wanted_ranks(values.size, bins) - 1])
+    """`gaps_of` for the values of all rows, in any order; they may be sorted in place.
+
+    >>> gaps_of_rows(np.array([9.0, 4.0, 1.0, 2.0]), 2), gaps_of_rows(np.array([5.0, 1.0, 5.0, 5.0, 7.0]), 2)
+    ([(2.0, 4.0)], [(1.0, 5.0), (5.0, 7.0)])
+    """
+    share, ranks = values.size // bins, wanted_ranks(values.size, bins)
+    near = _near_ranks(values, ranks, share)
+    if near is None:
+        values.sort()
+        if (values[share:] == values[: values.size - share]).any():  # a value has more than a bin's share of the rows
+            first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
+            return gaps_of(values[first], np.diff(first, append=values.size), bins)
+        near = values, ranks
+    values, ranks = near
+    low = np.unique(values[ranks - 1])
     above = [float(values[at]) if at < values.size else None for at in np.searchsorted(values, low, side="right")]
     return list(zip(low.tolist(), above, strict=True))
+
+
+def _near_ranks(values: Floats, ranks: npt.NDArray[np.int64], most: int) -> tuple[Floats, npt.NDArray[np.int64]] | None:
+    """Sort only the values around the wanted ranks, which are in a few of many even cells; also return their ranks.
+
+    None if a cell has more than `most` values: one value may have as many, or a few are so far out that cells are wide.
+    """
+    low, high = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        scale = (CELLS - 1) / np.float64(high - low)
+    if not 0 < scale < np.inf:
+        return None
+
+    def cells(part: Floats) -> npt.NDArray[np.int32]:
+        return ((part - low) * scale).astype(np.int32)  # a larger value is never in a lower cell
+
+    parts = [values[begin : begin + CHUNK] for begin in range(0, values.size, CHUNK)]
+    rows = np.zeros(CELLS, np.int64)
+    for part in parts:
+        rows += np.bincount(cells(part), minlength=CELLS)
+    if rows.max() > most:
+        return None
+    wanted, filled = np.searchsorted(np.cumsum(rows), ranks), np.flatnonzero(rows)
+    kept = np.zeros(CELLS, np.bool_)
+    kept[wanted] = True
+    # The next larger value may be in the next cell that has any.
+    kept[filled[np.minimum(np.searchsorted(filled, wanted, side="right"), filled.size - 1)]] = True
+    near = np.sort(np.concatenate([part[kept[cells(part)]] for part in parts]))
+    return near, ranks - np.cumsum(np.where(kept, 0, rows))[wanted]
 
 
 def wanted_values(rows: npt.NDArray[np.int64], bins: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -130,9 +130,8 @@ def find_quantiles(
         random, share = np.random.default_rng(0), SAMPLED / facts.rows
         parts = [block for (block,) in table.chunks([position]) if isinstance(block, np.ndarray)]
         values = np.concatenate([part[random.random(len(part)) < share] if share < 1 else part for part in parts])
-        values.sort()
-        finite = slice(*np.searchsorted(values, [np.nextafter(-np.inf, 0.0), np.inf]))
-        facts.gaps = gaps_of_rows(values[finite], limits.bins)
+        finite = np.isfinite(values)
+        facts.gaps = gaps_of_rows(values if finite.all() else values[finite], limits.bins)
         facts.sampled = share < 1
 
 
