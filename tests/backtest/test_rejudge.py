@@ -14,7 +14,6 @@ from monitor.clock import from_iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.drift.result import Span, Subject
-from monitor.store.file.migrations import migrate
 from monitor.store.records.references import accept, reset
 from monitor.store.windows.ledger import Windows
 from monitor.store.windows.retention import drop_parts
@@ -124,7 +123,6 @@ def test_where_minutes_are_gone_there_is_a_verdict_an_hour(tmp_path: Path) -> No
 def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
     """A night of few predictions and a busy noon, judged each minute by the default rule."""
     connection = memory()
-    migrate(connection)
     rng = np.random.default_rng(11)
     frozen = reference(columns=9, rows=5000)
     model = register_series(connection, Subject(version="v1"), frozen, "2023-11-15T00:00:00Z")

@@ -24,10 +24,9 @@ from monitor.notify.receivers import build_receivers
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from monitor.sender import Sender
-from monitor.store.file.migrations import migrate
 from monitor.store.records.notifications import enqueue, head, load_groups
 from monitor.words import percent
-from tests.support.databases import closed_after_test
+from tests.support.databases import closed_after_test, migrate_copy
 
 T = TypeVar("T")
 
@@ -81,7 +80,7 @@ class Writer:
         self.connection.row_factory = sqlite3.Row
         # What dies here is a process, never the power: the disk may take its time.
         self.connection.execute("PRAGMA synchronous = OFF")
-        migrate(self.connection)
+        migrate_copy(self.connection)
         self._lock = threading.Lock()
         self.fail: Callable[[], None] = lambda: None
 

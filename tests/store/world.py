@@ -20,11 +20,10 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.series import Series
 from monitor.source.outcomes import WHOLE
-from monitor.store.file.migrations import migrate
 from monitor.store.records.verdicts import verdict_of
 from monitor.store.windows.ledger import Windows
 from monitor.store.windows.rows import register_series
-from tests.support.databases import closed_after_test
+from tests.support.databases import closed_after_test, migrate_copy
 
 #: Midnight of a Wednesday, UTC.
 MIDNIGHT = 1_700_006_400.0
@@ -104,7 +103,7 @@ def memory() -> sqlite3.Connection:
     connection = closed_after_test(sqlite3.connect(":memory:", isolation_level=None))
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys = 1")
-    migrate(connection)
+    migrate_copy(connection)
     return connection
 
 
