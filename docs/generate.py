@@ -48,9 +48,9 @@ CONFIG_HEAD = """\
 """
 
 RULES_HEAD = """
-# Rules: each [[rule]] makes an alert for every column that it covers. Without any there are these two, which cover all
-# columns; [outcomes] adds one on performance. To write your own, remove the # signs; keys that you leave out have the
-# values shown.
+# Rules: each [[rule]] makes an alert for every column that it covers. Without any there are three: `drift` and
+# `unusual`, which are shown here, and `traffic`, which watches whether predictions come at all; [outcomes] adds one on
+# performance. To write your own, remove the # signs; keys that you leave out have the values shown.
 #
 # [[rule]]"""
 
@@ -74,7 +74,7 @@ SETTINGS_HEAD = """\
 
 All settings of `config.toml`. `python docs/generate.py` writes this page from `monitor/config/settings.py`.
 A file with an unknown key, a wrong type or a bad duration stops the start with exit code 2,
-and the error names the file, the line, the key, what was expected, and the nearest known key.
+and the error names the file, the key, what was expected, and the nearest known key; of broken TOML also the line.
 """
 
 
@@ -137,7 +137,7 @@ def settings_md() -> str:
     out += [
         "## [[rule]]",
         "",
-        "One table for each rule. Without any there is one, named `drift`, that covers all columns.",
+        "One table for each rule. Without any there are three: `drift`, `unusual` and `traffic` ([rules.md](rules.md#what-is-usual)).",
     ]
     out += ["How rules work: [rules.md](rules.md).", "", *table(RULE_SETTINGS)]
     out += [
