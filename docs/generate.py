@@ -137,7 +137,7 @@ def settings_md() -> str:
     out += [
         "## [[rule]]",
         "",
-        "One table for each rule. Without any there are three: `drift`, `unusual` and `traffic` ([rules.md](rules.md#what-is-usual)).",
+        "One table for each rule. Without any there are three: `drift`, `unusual` and `traffic`.",
     ]
     out += ["How rules work: [rules.md](rules.md).", "", *table(RULE_SETTINGS)]
     out += [
