@@ -81,10 +81,10 @@ def _both_shares(pair: Pair) -> list[Measured]:
     spare = overlooked(reference, frame.known, frame.outside, limit) + (frame.outside & frame.values)[..., 0]
     cells = frame.missing, frame.outside | rare
     hits_reference, hits_test = (
-        np.stack([(side * chosen).sum(axis=-1) for chosen in cells]) for side in (reference, pair.test)
+        np.array([(side * chosen).sum(axis=-1) for chosen in cells]) for side in (reference, pair.test)
     )
     share, share_reference = hits_test / np.maximum(n, 1.0), hits_reference / np.maximum(m, 1.0)
-    gap, spares = share - share_reference, np.stack([np.zeros(spare.shape), spare])
+    gap, spares = share - share_reference, np.array([np.zeros(spare.shape), spare])
     rows, effective_hits = n, hits_test
     if pair.weights is not None:
         # Whole hits beyond the critical number, as `share_critical` counts them.

@@ -14,6 +14,7 @@ from itertools import chain, cycle, repeat
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.columns.column import Column, Counts, Floats, Kind, Mask, Role
 from monitor.drift.direction import Sides, direction, share_cells, shifts
@@ -290,7 +291,7 @@ class Answers:
             measured = [STATISTICS[name].measure(pair) for name in statistics]
             floors = [floors_of(question, name, one) for name, one in zip(statistics, measured, strict=True)]
             fields = [(one.value, one.p_value, one.n, one.m, one.testable) for one in measured]
-            value, p_value, n, m, testable = (np.stack(arrays, axis=-1) for arrays in zip(*fields, strict=True))
+            value, p_value, n, m, testable = (_beside(arrays) for arrays in zip(*fields, strict=True))
             damaged = broken[:, rows, None] | ~np.isfinite(value)
             known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
             columns = [layout.schema.columns[row] for row in rows.tolist()]
@@ -303,7 +304,7 @@ class Answers:
                     p_value,
                     n,
                     m,
-                    np.stack(floors, axis=-1),
+                    _beside(floors),
                     pair.sizes,
                     damaged,
                     known,
@@ -357,7 +358,7 @@ class Answers:
         critical = np.empty(part.value.shape)
         for level in set(levels.tolist()):
             same = levels == level
-            critical[same] = np.stack([of_statistic(level)[same] for of_statistic in part.critical], axis=-1)
+            critical[same] = _beside([of_statistic(level)[same] for of_statistic in part.critical])
         each, cells = len(part.statistics), part.value[0].size
         states, reasons = verdicts(part.value.ravel(), critical.ravel(), part.floor.ravel())
         numbers: list[list[Any]] = [one.ravel().tolist() for one in (part.value, critical, part.p_value)]
@@ -410,6 +411,11 @@ class Answers:
             return "insufficient data", partial
         found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
         return "insufficient data", f"{found} in this window, {self.question.min_samples} needed"
+
+
+def _beside(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Put arrays of one shape (W, R) beside each other, in a last axis; `np.stack` takes four times as long for few."""
+    return np.array(arrays).transpose(1, 2, 0)
 
 
 def _repeated(values: Sequence[T], times: int) -> list[T]:
