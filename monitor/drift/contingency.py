@@ -14,7 +14,7 @@ from scipy.special import gammaincc, gammainccinv, gammaln, ndtri
 
 from monitor.columns.column import Floats, Mask
 from monitor.drift.direction import RARE
-from monitor.drift.layout import Measured, Pair
+from monitor.drift.layout import SHARES, Measured, Pair
 
 #: Cochran's rule: with every expected count at least this, X^2 follows the chi-square distribution well enough.
 EXPECTED = 5.0
@@ -56,7 +56,7 @@ def chi2(pair: Pair) -> Measured:
 
 def missing(pair: Pair) -> Measured:
     """Share of rows without a usable value (None, NaN; for numbers also the infinities), test minus reference."""
-    return pair.once(_both_shares)[0]
+    return pair.once(_shares)["missing"]
 
 
 def other(pair: Pair) -> Measured:
@@ -67,43 +67,49 @@ def other(pair: Pair) -> Measured:
     more there: the test adds that row (negative hypergeometric distribution). Its floor is also `TIMES` times the
     reference's share, so that a ratio counts.
     """
-    return pair.once(_both_shares)[1]
+    return pair.once(_shares)["other"]
 
 
-def _both_shares(pair: Pair) -> list[Measured]:
-    """Measure `missing` and `other` in one pass: a call costs more than its numbers do. Both are in a leading axis."""
-    frame, reference, (n, m) = pair.frame, pair.reference, pair.sizes
+def _shares(pair: Pair) -> dict[str, Measured]:
+    """Measure those of `SHARES` that are asked for, in a leading axis: a call costs more than its numbers do."""
+    reference, (n, m), names = pair.reference, pair.sizes, [name for name in SHARES if name in pair.asked]
+    known = pair.frame.missing, np.zeros(reference.shape[:-1])
+    cells, spare = zip(*(known if name == "missing" else _outside(pair) for name in names), strict=True)
+    hits_reference, hits_test = (
+        np.array([(side * chosen).sum(axis=-1) for chosen in cells]) for side in (reference, pair.test)
+    )
+    share, share_reference = hits_test / np.maximum(n, 1.0), hits_reference / np.maximum(m, 1.0)
+    gap, spares = share - share_reference, np.array(spare)
+    rows, effective_hits = n, hits_test
+    if pair.weights is not None:
+        # Whole hits beyond the critical number, as `share_critical` counts them.
+        rows = np.rint(n * np.moveaxis(pair.weights[..., [1 + SHARES.index(name) for name in names]], -1, 0))
+        part = share * rows
+        effective_hits = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
+    p_value = share_p_value(hits_reference, effective_hits, rows, m, spares)
+    testable = (hits_reference + hits_test > 0) & (hits_reference + hits_test < n + m)
+
+    @cache
+    def critical(alpha: float) -> Floats:
+        return share_critical(hits_reference, gap >= 0, rows, m, alpha, spares)
+
+    def measured(at: int, name: str) -> Measured:
+        unit = np.maximum(TIMES * share_reference[at] / OTHER_FLOOR, 1.0) if name == "other" else 1.0
+        return Measured(gap[at], p_value[at], n, m, lambda alpha: critical(alpha)[at], testable[at], floor_unit=unit)
+
+    return {name: measured(at, name) for at, name in enumerate(names)}
+
+
+def _outside(pair: Pair) -> tuple[Mask, Floats]:
+    """The cells of what the reference does not know well, and how many rows it is spared: see `other`."""
+    frame, reference = pair.frame, pair.reference
     # Known categories that less than RARE of the reference's rows have; none if most are like that.
     few = RARE * reference.sum(axis=-1, keepdims=True)
     rare = frame.known & (reference < few)
     rare &= (reference * rare).sum(axis=-1, keepdims=True) <= 10 * few
     limit = np.where(rare.any(axis=-1), few[..., 0], 0.0)
     spare = overlooked(reference, frame.known, frame.outside, limit) + (frame.outside & frame.values)[..., 0]
-    cells = frame.missing, frame.outside | rare
-    hits_reference, hits_test = (
-        np.array([(side * chosen).sum(axis=-1) for chosen in cells]) for side in (reference, pair.test)
-    )
-    share, share_reference = hits_test / np.maximum(n, 1.0), hits_reference / np.maximum(m, 1.0)
-    gap, spares = share - share_reference, np.array([np.zeros(spare.shape), spare])
-    rows, effective_hits = n, hits_test
-    if pair.weights is not None:
-        # Whole hits beyond the critical number, as `share_critical` counts them.
-        rows = np.rint(n * np.moveaxis(pair.weights[..., 1:], -1, 0))
-        part = share * rows
-        effective_hits = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
-    p_value = share_p_value(hits_reference, effective_hits, rows, m, spares)
-    testable = (hits_reference + hits_test > 0) & (hits_reference + hits_test < n + m)
-    units = 1.0, np.maximum(TIMES * share_reference[1] / OTHER_FLOOR, 1.0)
-
-    @cache
-    def critical(alpha: float) -> Floats:
-        return share_critical(hits_reference, gap >= 0, rows, m, alpha, spares)
-
-    def measured(which: int) -> Measured:
-        of_which = gap[which], p_value[which], n, m, lambda alpha: critical(alpha)[which], testable[which]
-        return Measured(*of_which, floor_unit=units[which])
-
-    return [measured(0), measured(1)]
+    return frame.outside | rare, spare
 
 
 def overlooked_other(pair: Pair) -> Floats:

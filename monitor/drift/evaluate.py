@@ -285,7 +285,7 @@ class Answers:
                 continue
             assert reference.deviations is not None
             sums = reference.sums, tests.sums
-            pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums)
+            pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums, statistics)
             if self._rho is not None:
                 pair = pair.thin(self._rho[chosen][:, rows])
             measured = [STATISTICS[name].measure(pair) for name in statistics]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,6 +15,9 @@ from monitor.drift.result import Harm
 
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
+
+#: Statistics that compare one share of the rows: see `contingency`.
+SHARES = ("missing", "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Pair:
     deviation as a part of the span of the edges; 1 if it is zero or unknown. `sums`: of the finite values of the
     reference and of the test window; NaN if unknown. `weights`: effective rows for each row of the test window, since
     rows of one window are alike in shape, in `missing` and in `other`, (R, 3); None: each is one independent draw.
+    `asked`: the statistics that will be measured.
     """
 
     frame: Frame
@@ -56,6 +60,7 @@ class Pair:
     test: Floats
     scale: Floats
     sums: tuple[Floats, Floats]
+    asked: Collection[str] = SHARES
     weights: Floats | None = None
     _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -220,8 +225,9 @@ class Layout:
         deviations: Floats,
         rows: Rows,
         sums: tuple[Floats, Floats] | None = None,
+        asked: Collection[str] = SHARES,
     ) -> Pair:
-        """Lay reference and test window of the given columns side by side; `sums` of both are over finite values."""
+        """Lay reference and test window of the given columns side by side; `sums`, `asked`: see `Pair`."""
         frame = self._frame(rows)
         half, before, after = frame.halves, _spread(reference, frame.index), _spread(test, frame.index)
         unknown = np.full(len(rows), np.nan)
@@ -234,6 +240,7 @@ class Layout:
             after,
             np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
             (sums[0][..., rows], sums[1][..., rows]) if sums else (unknown, unknown),
+            asked,
         )
 
 
