@@ -37,7 +37,7 @@ from monitor.normal.cells import cells_of
 from monitor.normal.expected import LEARNT, WEEK_HOURS
 from monitor.normal.frozen import repeated
 from monitor.normal.traffic import LOOK_BACK, silence
-from monitor.normal.usual import Watch, horizon
+from monitor.normal.usual import Learner, horizon
 from monitor.reference.build import build_reference
 from tests.support.grids import make_grid
 
@@ -339,19 +339,19 @@ def repeating(column: Column, counts: Counts, sums: Floats, deviation: float, en
     return out
 
 
-def branch(watch: Watch) -> Watch:
-    """A watch that goes on from here by itself."""
-    other = copy.copy(watch)
-    other.maxima, other.grown = dict(watch.maxima), set()
+def branch(learner: Learner) -> Learner:
+    """A learner that goes on from here by itself."""
+    other = copy.copy(learner)
+    other.maxima, other.grown = dict(learner.maxima), set()
     return other
 
 
-def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule, dict[str, list[Watch]]]:
+def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule, dict[str, list[Learner]]]:
     limits = sum(cells_of(data.binned[name]).limits for name in data.watched) * len(data.lengths)
     weeks = horizon(limits, alerts)
     clean: dict[str, Series] = {}
     injected: list[tuple[Series, Series]] = [({}, {}) for _ in changes]
-    last: dict[str, list[Watch]] = {}
+    last: dict[str, list[Learner]] = {}
     for name in data.watched:
         column = data.binned[name]
         cells, counts = cells_of(column), count(column, data.columns[name], data.hour - data.first, data.hours)
@@ -361,10 +361,10 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
         clean[name], last[name] = {}, []
         mine = sorted((one.at, i) for i, one in enumerate(changes) if one.column == name)
         for length in data.lengths:
-            watch, done, parts = Watch(cells, length), 0, []
+            learner, done, parts = Learner(cells, length), 0, []
             for at, i in mine:
                 if at > done:
-                    parts.append(watch.run(grid, done, at, weeks))
+                    parts.append(learner.run(grid, done, at, weeks))
                     done = at
                 for which, values in enumerate((changes[i].day, changes[i].good)):
                     other = counts.copy()
@@ -374,15 +374,15 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
                     stop = int(hour[-1]) + 1 if len(hour) else at
                     other[at:stop] = count(column, values, hour - at, stop - at)
                     until = min(at + (DAY + length if which == 0 else 28 * DAY), data.hours)
-                    found = branch(watch).run(make_grid(other, first=data.first), at, until, weeks)
+                    found = branch(learner).run(make_grid(other, first=data.first), at, until, weeks)
                     new = sums.copy()
                     new[at:stop] = sums_of(values, hour - at, stop - at)
                     still = repeating(column, other, new, deviation, found.ends)
                     injected[i][which][length] = (found.ends, np.maximum(found.excess, still))
-            parts.append(watch.run(grid, done, data.hours, weeks))
+            parts.append(learner.run(grid, done, data.hours, weeks))
             ends, excess = (np.concatenate([getattr(part, field) for part in parts]) for field in ("ends", "excess"))
             clean[name][length] = (ends, np.maximum(excess, repeating(column, counts, sums, deviation, ends)))
-            last[name].append(watch)
+            last[name].append(learner)
     return Rule("usual", clean, injected, together=True), last
 
 

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from monitor.capture.names import UnseenNames
 from monitor.clock import ManualClock
 from monitor.columns.column import Column, Counts, Schema
-from monitor.source.table import Counter
+from monitor.source.table import TableCounter
 from monitor.warehouse.counting import Counting
 from tests.source.test_table import KILLS, Lake, stored
 from tests.store.world import DAY, HOUR, MIDNIGHT
@@ -92,7 +92,7 @@ def by_engine(path: Path, schema: Schema, folder: Path) -> Counts:
     """The same by DuckDB, as a pull counts it."""
     connection = ibis.duckdb.connect()
     counting = Counting(schema, [column.name for column in schema.columns], "served_at", "duckdb", apart=True)
-    counter = Counter(counting, UnseenNames(folder / "names", schema, 100), 60)
+    counter = TableCounter(counting, UnseenNames(folder / "names", schema, 100), 60)
     batches, _ = counter.count(connection.to_pyarrow, connection.read_parquet(str(path)))
     connection.disconnect()
     return np.array([batches[start].counts for start in sorted(batches)])

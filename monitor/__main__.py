@@ -88,25 +88,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def build_all() -> argparse.ArgumentParser:
+def build_completion_parser() -> argparse.ArgumentParser:
     """Build the parser of `telltale` with the commands of all packages that are installed, for completion."""
     parser = build_parser()
     parser.prog = "telltale"
     commands = _commands(parser)
     for name, module in ELSEWHERE.items():
         try:
-            made = importlib.import_module(module).build_parser()
+            theirs = importlib.import_module(module).build_parser()
         except ModuleNotFoundError:
             continue
-        made = _commands(made).choices[name] if name in ("init", "reference") else made
-        own = commands.choices.get(name)
-        if own is None:
-            about = (made.description or name).partition("\n")[0]
-            commands.add_parser(name, parents=[made], add_help=False, help=about)
+        theirs = _commands(theirs).choices[name] if name in ("init", "reference") else theirs
+        ours = commands.choices.get(name)
+        if ours is None:
+            about = (theirs.description or name).partition("\n")[0]
+            commands.add_parser(name, parents=[theirs], add_help=False, help=about)
             continue
-        for action in made._actions:
-            if not own._option_string_actions.keys() & {*action.option_strings}:
-                own._add_action(action)
+        # `reference` exists twice: join the options.
+        for action in theirs._actions:
+            if not ours._option_string_actions.keys() & {*action.option_strings}:
+                ours._add_action(action)
     for one in commands.choices.values():
         for action in one._actions:
             if action.metavar in ("FILE", "DIR"):
@@ -127,7 +128,7 @@ def telltale(arguments: Sequence[str] | None = None) -> int:
         parser = Parser(prog="telltale completion", description="Print the completion script for a shell.")
         parser.add_argument("shell", choices=("bash", "zsh"))
         try:
-            print(shtab.complete(build_all(), parser.parse_args(given[1:]).shell))
+            print(shtab.complete(build_completion_parser(), parser.parse_args(given[1:]).shell))
         except TelltaleError as error:
             print(f"telltale completion: {error}", file=sys.stderr)
             return error.exit_code

@@ -15,7 +15,7 @@ import numpy as np
 
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames
-from monitor.columns.batch import MAX_NAMED, Batch, empty_batch, unseen
+from monitor.columns.batch import MAX_NAMED, Batch, count_unseen, empty_batch
 from monitor.columns.binning import LARGEST, Binner
 from monitor.columns.canonical import canonical
 from monitor.columns.column import Floats, Schema
@@ -51,7 +51,7 @@ def tally(rows: Any, predictions: Any, reference: Reference, *, keep_unseen: int
     total = empty_batch(schema, reference.identity)
     for values in encoded(aligned(rows, predictions, schema), Encoder(schema, names)):
         counts, sums = _binner(schema).fill(values)
-        named = unseen(values, schema, names.names)
+        named = count_unseen(values, schema, names.names)
         total += Batch(len(values), counts[0], sums[0], unseen=named)
     return total
 

@@ -30,7 +30,7 @@ INSTRUMENTS = "instruments"
 
 
 def read_instruments(connection: sqlite3.Connection, model: str = "") -> Instruments:
-    """Take up what was counted before, of the process or of one of several models."""
+    """Load what was counted before, of the process or of one of several models."""
     key = f"{INSTRUMENTS}/{model}" if model else INSTRUMENTS
     return Instruments(key, Readings(**json.loads(read_meta(connection, key, "{}"))))
 
@@ -80,8 +80,9 @@ class Folding:
     def add(self, model: Watched, batch: Batch, time: float | None, key: int, base: int) -> bool:
         """Commit counts of some predictions of a model, in the base window of a moment, now by default.
 
-        `key`: hash of the caller's own id, 0 for none. A batch with an id is a source that hands over once: it has a
-        cursor when it has. Returns False if it had. Raises what the store raises.
+        `key`: hash of the caller's own id, 0 for none. A batch with an id counts as a source of its own. Once committed
+        it has a cursor, so a second batch with the same id is not counted and False is returned. Raises what the store
+        raises.
         """
         series, now = model.series, self._clock.time()
         source = f"batch/{series.id}/{key:016x}" if key else "batch"

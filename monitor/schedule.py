@@ -21,7 +21,7 @@ from monitor.errors import TelltaleError
 
 log = logging.getLogger(__name__)
 
-#: How late an evaluation may be before the watch steps in, in seconds.
+#: How late an evaluation may be before `check` starts it again, in seconds.
 GRACE = 5.0
 
 
@@ -85,8 +85,8 @@ class Schedule:
     def _arm(self, soon: bool = False) -> None:
         wait = 0.0 if soon else until_next(self._clock.time(), self._every)
         self._due = self._clock.monotonic() + wait
-        # A job that has been overtaken is left to come and then does nothing: to remove it could race with the
-        # scheduler's own thread.
+        # A job that has been overtaken stays in the queue and does nothing when its time comes: to remove it could race
+        # with the scheduler's own thread.
         self._armed += 1
         when = datetime.now(UTC) + timedelta(seconds=wait)  # APScheduler compares with the machine's clock
         self._scheduler.add_job(self._tick, "date", run_date=when, args=[self._armed])

@@ -262,7 +262,7 @@ def only_numbers(body: bytes) -> bool:
 def load(body: bytes, place: str | None = None) -> Any:
     """Read JSON. Raises InputError; never anything else, whatever the bytes. `place`: what is read, if not a body."""
     if not body:
-        raise InputError("empty", "the body is empty; expected a JSON list of values")
+        raise InputError("empty", "the body is empty; expected JSON")
     try:
         data = json.loads(body.decode("utf-8"), parse_int=_whole)
     except UnicodeDecodeError as error:

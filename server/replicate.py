@@ -61,10 +61,10 @@ class Replication:
     """Takes in journals of clients elsewhere."""
 
     def __init__(self, runtime: Runtime, max_body: int, watched: Watched) -> None:
-        """Take up the copies in the data folder."""
+        """Go on with the copies that an earlier process left."""
         self._runtime, self._max_body, self._watched = runtime, max_body, watched
         self._folder = runtime.folder.journal / "@clients"
-        self._turn = threading.Lock()
+        self._one_at_a_time = threading.Lock()
         #: Series that clients record for, and when each was last heard from.
         self._series: dict[str, Series] = {}
         self._heard: dict[str, float] = {}
@@ -87,14 +87,14 @@ class Replication:
         if environ.get("CONTENT_TYPE") != "application/octet-stream":
             raise InputError("wrong_type", "Content-Type must be application/octet-stream", None, 415)
         body = read_body(environ, self._max_body)
-        if not self._turn.acquire(blocking=False):
+        if not self._one_at_a_time.acquire(blocking=False):
             raise behind("another client is being served; send it again", 1)
         try:
             return Answer(json.dumps(self._take(given, body)).encode() + b"\n")
         except (OSError, StoreError, sqlite3.Error) as error:
             raise InputError("unavailable", f"nothing was recorded: {error}", None, 503) from error
         finally:
-            self._turn.release()
+            self._one_at_a_time.release()
 
     def _describe(self) -> Answer:
         model = self._watched
@@ -135,7 +135,7 @@ class Replication:
         return {"at": end, "version": model.version, "reference": model.reference.identity}
 
     def _open(self, token: str, about: Mapping[str, str]) -> None:
-        """Take up a client's journals. Raises InputError if the store does not know what they were recorded for."""
+        """Follow a client's journals. Raises InputError if the store does not know what they were recorded for."""
         runtime, now, folder = self._runtime, self._watched, self._folder / token
         wanted = {key: str(about.get(key, ""))[:200] for key in ("model", "version", "reference")}
         for silent in [one for one, at in self._heard.items() if at < runtime.clock.time() - SILENT]:

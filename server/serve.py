@@ -279,7 +279,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.stopping = False
         self._sockets: dict[int, Any] = {}
         self._posts: deque[Channel] = deque()  # requests for the loop's thread: all of these in each turn of the loop,
-        self._others: deque[Channel] = deque()  # and one of these
+        self._queued_others: deque[Channel] = deque()  # and one of these
         self._usual_seconds = 0.0  # what a prediction takes, seconds
         self._leading = threading.RLock()
         self._leader: threading.Thread | None = None
@@ -318,7 +318,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         request = channel.requests[0]
         post = request.error is None and request.command == "POST"
         short = post and request.body_bytes_received <= SHORT_BODY
-        queued = len(self._posts) + len(self.task_dispatcher.queue) if post else len(self._others)
+        queued = len(self._posts) + len(self.task_dispatcher.queue) if post else len(self._queued_others)
         unread = 0 if short else sum(channel.total_outbufs_len for channel in self.active_channels.values())
         if request.error is None and (queued >= WAITING or unread > UNREAD):
             request.error = Busy("the server has more requests than it can answer; try again in a second")
@@ -327,7 +327,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         if post and self._usual_seconds >= SHORT:
             self.task_dispatcher.add_task(channel)
         else:
-            (self._posts if post else self._others).append(channel)
+            (self._posts if post else self._queued_others).append(channel)
 
     def _no_room(self) -> bool:
         """Whether the bodies that are under way, of requests in part and of those that wait, are too many."""
@@ -347,8 +347,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 self.task_dispatcher.add_task(channel)
             elif not self._answer(channel, me):
                 return False
-        if self._others and len(self._slow) < self.adj.threads + SLOW_PAGES:
-            return self._answer(self._others.popleft(), me)
+        if self._queued_others and len(self._slow) < self.adj.threads + SLOW_PAGES:
+            return self._answer(self._queued_others.popleft(), me)
         return True
 
     def _answer(self, channel: Channel, me: threading.Thread) -> bool:
@@ -425,11 +425,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         me = threading.current_thread()
         while self._leader is me and not self._done.is_set():
             try:
-                soon = self._others or self.stopping or not self.readable()
-                timeout = 0.0 if self._posts else 0.02 if soon else LOOK
+                look_soon = self._queued_others or self.stopping or not self.readable()
+                timeout = 0.0 if self._posts else 0.02 if look_soon else LOOK
                 wasyncore.loop(timeout, use_poll=True, map=self._sockets, count=1)
                 if not self._answer_queued(me):
-                    return
+                    return  # it lost the loop
                 now = time.monotonic()
                 if now >= self._next_overdue_check:
                     self._close_overdue(now)

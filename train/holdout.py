@@ -117,20 +117,20 @@ def baseline_from_rows(
 
 
 def _importance(
-    encoder: Encoder, features: Sequence[Block], came: Floats, predict: Predict, target: Target, shown: Shown
+    encoder: Encoder, features: Sequence[Block], outcomes: Floats, predict: Predict, target: Target, progress: Shown
 ) -> dict[str, float]:
     """Permutation importance (Breiman 2001): rise of the mean loss if a column is shuffled, as shares of their sum."""
     schema, rng = encoder.schema, np.random.default_rng(0)
     width = len(schema.features)
-    rows = rng.permutation(len(came))[:IMPORTANCE_ROWS]
+    rows = rng.permutation(len(outcomes))[:IMPORTANCE_ROWS]
     kept = [_pick(block, rows) for block in features]
 
     def loss(blocks: Sequence[Block]) -> float:
-        return float(np.nanmean(losses(target, encoder.table(predict(blocks), width), came[rows])))
+        return float(np.nanmean(losses(target, encoder.table(predict(blocks), width), outcomes[rows])))
 
     before = loss(kept)
     rises = {}
-    for position in shown(range(width)):
+    for position in progress(range(width)):
         shuffled = [
             loss([*kept[:position], _pick(kept[position], rng.permutation(len(rows))), *kept[position + 1 :]])
             for _ in range(SHUFFLES)

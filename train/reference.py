@@ -124,8 +124,8 @@ def _check_holdout(request: Request) -> None:
         same = request.holdout.samefile(request.data) or request.holdout.read_bytes() == request.data.read_bytes()
         if same:
             raise DataError(
-                f"--holdout {request.holdout}: has the rows of --data; on rows that the model was trained on it looks "
-                "better than it is, so take rows that it was not trained on"
+                f"--holdout {request.holdout} has the same rows as --data. A model looks better than it is on rows it "
+                "was trained on: give other rows"
             )
 
 

@@ -34,7 +34,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Request:
-    """What the person asked for, as `train reference --help` has it; names of columns are canonical.
+    """What the person asked for, as `telltale reference --help` has it; names of columns are canonical.
 
     `database`: URL of what holds the table that `data` then names; None for a file.
     """
@@ -151,9 +151,9 @@ def _as_the_model_wants(features: list[str], names: Sequence[str], model: Loaded
             raise DataError(f"{request.data}: the model's input {missing[0]!r}{more} {given}")
         return [name for name in inputs if name in features]
     if width is not None and width != len(features):
-        way_out = "leave some out with --target and --ignore" if len(features) > width else "some are missing"
+        hint = "leave some out with --target and --ignore" if len(features) > width else "some are missing"
         left = f"{request.data} leaves {len(features)}: {list_names(features)}"
-        raise DataError(f"the model takes {width} columns, but {left}; {way_out}")
+        raise DataError(f"the model takes {width} columns, but {left}; {hint}")
     return features
 
 

@@ -19,7 +19,7 @@ from monitor.judging.hours import Hours
 from monitor.judging.usual import PROPOSED
 from monitor.normal.cells import Cells
 from monitor.normal.expected import DAY_HOURS, WEEK_HOURS
-from monitor.normal.usual import WEEKS_A_MONTH, Replayed, Watch, horizon, judge_together, propose_lengths
+from monitor.normal.usual import WEEKS_A_MONTH, Learner, Replayed, horizon, judge_together, propose_lengths
 from monitor.series import Series
 from monitor.words import counted, number
 
@@ -91,14 +91,14 @@ def suggest(
         exceeded: list[int] = []
         limits, constant = {}, []
         for length in lengths:
-            watch = Watch(cells[position], length)
-            replayed = watch.run(grid, 0, grid.hours + 1, weeks)
+            learner = Learner(cells[position], length)
+            replayed = learner.run(grid, 0, grid.hours + 1, weeks)
             exceeded += replayed.ends[replayed.excess > 1].tolist()
             constant.append(_constant_share(replayed))
-            if watch.learn(grid, grid.hours):
-                _, latest = judge_together([watch], cells[position], grid, grid.hours)
+            if learner.learn(grid, grid.hours):
+                _, latest = judge_together([learner], cells[position], grid, grid.hours)
                 scale = float(latest.scale[0, 0]) if cells[position].is_bulk[0] else 0.0
-                limit = float(watch.limits(weeks, grid.first + grid.hours)[0]) * scale
+                limit = float(learner.limits(weeks, grid.first + grid.hours)[0]) * scale
                 limits[length] = max(limit, float(cells[position].floors[0]))
         starts = tuple(float((grid.first + at) * HOUR) for at in _first_of_each(sorted(exceeded)))
         smallest = None

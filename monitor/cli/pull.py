@@ -20,7 +20,7 @@ from monitor.config.load import Config
 from monitor.errors import ConfigError
 from monitor.library.monitor import observed
 from monitor.runtime import Runtime
-from monitor.source.table import Progress, TableSource
+from monitor.source.table import TableCursor, TableSource
 from monitor.store.file.folder import DATABASE
 from monitor.store.windows.ledger import read_cursor
 
@@ -98,7 +98,7 @@ def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]
 
 
 def _upto(source: TableSource) -> str:
-    return iso(Progress.of(source.cursor).to) if source.cursor else "nothing"
+    return iso(TableCursor.of(source.cursor).to) if source.cursor else "nothing"
 
 
 def _plan(source: TableSource) -> dict[str, Any]:

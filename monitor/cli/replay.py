@@ -65,8 +65,12 @@ MEASURED, WORTH_TELLING = 1.0, 5.0
         help="column with the predictions (default: named as in the reference); once for each of several",
     ),
     option("--outcome", type=column_name, metavar="COLUMN", help="column with what came true, for performance"),
-    option("--outcome-time", type=column_name, metavar="COLUMN", help="column with when each was known"),
-    length_option("--delay", default=0.0, help="how long after that, or its prediction, it was told"),
+    option(
+        "--outcome-time", type=column_name, metavar="COLUMN", help="column with the time when each outcome became known"
+    ),
+    length_option(
+        "--delay", default=0.0, help="how long after that time (without one: after the prediction) the outcome arrived"
+    ),
     option("--model-file", metavar="FILE", help="let this model work the predictions out instead"),
     length_option("--every", help="evaluate this often (default: [drift] every)"),
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
@@ -121,7 +125,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
                 recordings = {config.model.name: recording}
                 pace = Pace(progress, sum(1 for _ in steps(recording.times, config)), config.data.path, SystemClock())
                 try:
-                    outcome = replay(open_runtime, clock, config, recordings, pace.update)
+                    result = replay(open_runtime, clock, config, recordings, pace.update)
                 except KeyboardInterrupt:
                     raise StoppedError(
                         f"stopped at {iso(clock.time())}; what came before is in {config.data.path}"
@@ -129,7 +133,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             if options.notify:
                 with closing(open_runtime(config.window.base, HOUR)) as runtime:
                     left = deliver(runtime, PATIENCE)
-    lines = outcome.lines()
+    lines = result.lines()
     if bad.count:
         lines.append(
             f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}"
@@ -144,7 +148,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
         lines += ["", "By the traffic in these data other windows suit; for config.toml:", ""]
         lines += propose_settings(reference, seconds)
     data = {"bad_rows": bad.count, "data": config.data.path, "proposal": fits.to_json()}
-    return Answer(lines, {**outcome.to_json(), **data})
+    return Answer(lines, {**result.to_json(), **data})
 
 
 def settings(options: argparse.Namespace, config: Config) -> Config:
@@ -200,7 +204,7 @@ def prepare(folder: DataFolder, reference: Reference, keep: int) -> Encoder:
 
 
 def refuse_overlap(folder: DataFolder, recording: Recording) -> None:
-    """Refuse a folder whose record goes beyond the file's first row: time must not run backwards. Raises DataError."""
+    """Refuse a folder with predictions after the file's first row: time must not run backwards. Raises DataError."""
     if not folder.database.exists():
         return
     connection = connect_read_only(folder.database)
@@ -211,7 +215,7 @@ def refuse_overlap(folder: DataFolder, recording: Recording) -> None:
     first = recording.times[0] / 1e9
     if latest > first:
         raise DataError(
-            f"{folder.path}: has a record up to {iso(latest)}, and the file begins at {iso(first)}; "
+            f"{folder.path}: already has predictions up to {iso(latest)}, and the file begins at {iso(first)}; "
             "replay into a folder of its own: --data DIR"
         )
 
@@ -224,7 +228,7 @@ class Pace:
         self._begun, self._done, self._shown = clock.monotonic(), 0, False
 
     def update(self, rows: int) -> None:
-        """Note an evaluation, before which so many rows have come."""
+        """Note an evaluation, before which `rows` more rows have come."""
         self._progress.update(rows)
         self._done += 1
         taken = self._clock.monotonic() - self._begun

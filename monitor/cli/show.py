@@ -34,7 +34,7 @@ from monitor.outcomes.performance import ESTIMATED
 from monitor.report.fired import read_alerts
 from monitor.rules.alert import Alert, urgency
 from monitor.rules.rule import PERFORMANCE
-from monitor.rules.silence import Silence, mutes
+from monitor.rules.silence import Mute, Silence, mutes
 from monitor.series import Series
 from monitor.store.file.folder import owner, refuse_second
 from monitor.store.records.alerts import list_events, list_silences, load_alerts
@@ -85,6 +85,7 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
 #: Titles of facts whose keys are not words, and what is wrong if a fact is not none.
 TITLES = {"evaluated": "last evaluation", "last_prediction": "last prediction", "last_message": "last message sent"}
 TITLES |= {"model_version": "model version", "firing_alerts": "firing alerts", "silenced_alerts": "silenced alerts"}
+TITLES |= {"inhibited_alerts": "inhibited alerts"}
 WRONG = {"undelivered": "messages are not delivered; `alerts` says why", "gaps": "(gaps in the record)"}
 WRONG |= {"source": "(the source of the counts)"}
 
@@ -116,6 +117,7 @@ def gather(
     verdicts = with_harm(connection, series, latest_results(connection, served))
     known = alerts_of(connection, [served])
     muted = mutes(known, list_silences(connection, now), now)
+    muted_as = Counter(mute.state for mute in muted.values())
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     receivers = deliveries(connection, [one.name for one in config.receivers] or ["log"])
@@ -136,7 +138,8 @@ def gather(
         **summed_up(verdicts),
         "firing_alerts": ", ".join(listed) or "none",
         "undelivered": sum(one.pending + one.dead for one in receivers),
-        "silenced_alerts": len(muted),
+        "silenced_alerts": muted_as["silenced"],
+        "inhibited_alerts": muted_as["inhibited"],
         "source": read_meta(connection, TROUBLE, "") or "none",
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
@@ -370,15 +373,16 @@ def _section(title: str, empty: str, lines: Sequence[str]) -> list[str]:
 
 
 def _alert_table(
-    known: Sequence[Alert], muted: Mapping[AlertKey, str], best: Mapping[AlertKey, DriftResult], now: float
+    known: Sequence[Alert], muted: Mapping[AlertKey, Mute], best: Mapping[AlertKey, DriftResult], now: float
 ) -> list[str]:
     harms = {key: result.harm.text for key, result in best.items() if result.harm}
     rows = [
-        (*("silenced" if a.key in muted else a.state, a.severity, a.model, _title(a.column, a.role), a.rule),)
-        + (words.duration(max(0.0, now - a.since)), a.event_id, muted.get(a.key) or harms.get(a.key))
+        (*(mute.state if mute else a.state, a.severity, a.model, _title(a.column, a.role), a.rule),)
+        + (words.duration(max(0.0, now - a.since)), a.event_id, mute.reason if mute else harms.get(a.key))
         for a in known
+        for mute in (muted.get(a.key),)
     ]
-    head = ("state", "severity", "model", "column", "rule", "for", "event", "harm, or who silenced it")
+    head = ("state", "severity", "model", "column", "rule", "for", "event", "harm, or why it sends no message")
     return words.table(head, rows, optional=("model", "rule"))
 
 

@@ -25,10 +25,10 @@ MAX_NAMED, MAX_HEAD = 2_000, 1 << 21
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`n` predictions with `counts`, shape (schema.size,), and `sums`, shape (columns,), zero where not numeric.
+    """`n` predictions with `counts`, shape (schema.size,), and `sums`, shape (columns,), 0 for a categorical column.
 
-    `reference`: identity of the reference that has the bins; empty within the monitor. `unseen`: rows by position of
-    the column and name of a value that the reference does not have, of the most frequent ones.
+    `reference`: identity of the reference that has the bins; empty in batches that the monitor itself makes. `unseen`:
+    rows by position of the column and name of a value that the reference does not have, of the most frequent ones.
 
     >>> one = Batch(1, np.array([1, 0]), np.array([0.5]), "0123456789abcdef")
     >>> one + one, Batch.from_bytes(one.to_bytes())
@@ -98,7 +98,7 @@ class Batch:
                 raise ValueError(what)
         reference, n, columns, unseen = orjson.loads(head)
         if [*map(type, (reference, n, columns))] != [str, int, int] or not 0 <= columns <= len(arrays) // 8:
-            raise ValueError("its fields are of other types")
+            raise ValueError("its head has fields of wrong types")
         counts = np.frombuffer(arrays, "<i8", len(arrays) // 8 - columns).astype(np.int64)
         sums = np.frombuffer(arrays, "<f8", columns, counts.nbytes).astype(np.float64)
         return cls(n, counts, sums, reference, {(position, name): rows for position, name, rows in unseen})
@@ -109,7 +109,7 @@ def empty_batch(schema: Schema, reference: str = "") -> Batch:
     return Batch(0, schema.zeros(), np.zeros(len(schema.columns)), reference)
 
 
-def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], seconds: int) -> dict[int, Batch]:
+def into_windows(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], seconds: int) -> dict[int, Batch]:
     """Fill records into base windows of `seconds`, aligned to UTC.
 
     `values`: shape (n, captured columns); `times_ns`: shape (n,). Returns a batch for each window start, in seconds.
@@ -123,10 +123,10 @@ def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], second
     return {int(start) * seconds: Batch(int(rows[i]), counts[i], sums[i]) for i, start in enumerate(starts)}
 
 
-def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> dict[tuple[int, str], int]:
+def count_unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> dict[tuple[int, str], int]:
     """Count the named unseen values among records: (column position, name) -> rows.
 
-    `names`: for each column, the names behind the codes beyond `__other__`; empty if erased.
+    `names`: for each column, the names behind the codes beyond `__other__`; an erased name is an empty text.
     """
     found: dict[tuple[int, str], int] = {}
     for position, column in enumerate(schema.captured):

@@ -272,7 +272,7 @@ class _Reader:
                 values[row.key] = None if value is None else row.expected.read(value)
             except ValueError as error:
                 raise self.error(f"{name}.{row.key}: {error}") from None
-            if value is None and row.key == "kind":
+            if value is None and row.key == "kind":  # the only required key here; a rule's name is checked in `rule`
                 raise self.error(f"{name}.kind: expected {row.expected.text}, got none")
         return values
 

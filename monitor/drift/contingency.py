@@ -37,7 +37,7 @@ def chi2(pair: Pair) -> Measured:
 
     Bins that are empty on both sides are left out. 0 and up, the same in both directions; it grows with n, so its floor
     is put on X^2 * h, which is close to `psi`. Equals `scipy.stats.chi2_contingency(..., correction=False)`. Without
-    drift it is `stretch` times chi-square with so many degrees of freedom: see `chi2_null`.
+    drift it is `stretch` times chi-square with `freedom` degrees of freedom: see `chi2_null`.
     """
     n, m = pair.sizes
     reference, test = pair.reference, pair.test
@@ -45,11 +45,11 @@ def chi2(pair: Pair) -> Measured:
     value: Floats = (gap**2 / np.maximum(reference + test, 1.0)).sum(axis=-1) / np.maximum(n * m, 1.0)
     freedom, stretch = chi2_null(reference, pair.effective.test, pair.once(overlooked_other))
     h, effective_h = (1 / np.maximum(rows, 1.0) + 1 / np.maximum(m, 1.0) for rows in (n, pair.effective.sizes[0]))
-    design = effective_h / h  # X^2 grows with n: that of the effective rows is smaller by this
-    p_value = gammaincc(freedom / 2, value / design / stretch / 2)
+    design_effect = effective_h / h  # X^2 grows with n: that of the effective rows is this many times smaller
+    p_value = gammaincc(freedom / 2, value / design_effect / stretch / 2)
 
     def critical(alpha: float) -> Floats:
-        return chi_square_critical(freedom, alpha) * stretch * design
+        return chi_square_critical(freedom, alpha) * stretch * design_effect
 
     return Measured(value, p_value, n, m, critical, pair.testable, floor_unit=1 / h)
 
@@ -146,7 +146,7 @@ def overlooked(reference: Floats, known: Mask, other: Mask, rare: Floats | float
 
 
 def chi_square_critical(freedom: Floats, alpha: float) -> Floats:
-    """Value that a chi-square variable with so many degrees of freedom exceeds with probability `alpha`.
+    """Value that a chi-square variable with `freedom` degrees of freedom exceeds with probability `alpha`.
 
     Most columns have as many bins as their neighbours, and each inverse takes a microsecond: it is asked for once.
     """
@@ -266,7 +266,8 @@ def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha:
     sign, reference_rows = np.where(grew, 1.0, -1.0), np.maximum(m, 1.0)
     small, large = np.where(grew, n, m), np.where(grew, m, n)
     expected = before * n / reference_rows * sign
-    # The bracket, in hits away from the expected number: `below` is not significant; `above` is, or cannot be.
+    # The bracket, in hits times `sign`, so that larger is always farther from the expected number: `below` is not
+    # significant; `above` is, or cannot be.
     below, above = np.floor(expected), np.where(grew, n + 1.0, 1.0)
     left, wanted = np.flatnonzero(above - below > 1), math.sqrt(-math.log(alpha / 2))
     guess = _likely_critical(before[left], sign[left], n[left], reference_rows[left], alpha)
@@ -297,21 +298,21 @@ def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha:
 def _likely_critical(before: Floats, sign: Floats, n: Floats, m: Floats, alpha: float) -> Floats:
     """Guess the critical number of hits, times `sign`, (R,): mostly within a row of the answer.
 
-    There the signed root of the likelihood ratio, with Yates' half a row, is the normal quantile of `alpha`. Newton's
-    method from the normal approximation: the root is nearly a straight line.
+    At the critical number the signed root of the likelihood ratio, with Yates' half a row, is the normal quantile of
+    `alpha`. Newton's method from the normal approximation: the root is nearly a straight line.
     """
     quantile = -float(ndtri(alpha / 2))
     share = (before + 1) / m
-    away = before * n / m * sign + quantile * np.sqrt(n * share * (1 + n / m))
+    signed_hits = before * n / m * sign + quantile * np.sqrt(n * share * (1 + n / m))
     hits_reference, rest_reference = np.maximum(before + sign / 2, 0.25), np.maximum(m - before - sign / 2, 0.25)
     for _ in range(2):
-        hits = np.minimum(np.maximum(away * sign - sign / 2, 0.25), n - 0.25)
+        hits = np.minimum(np.maximum(signed_hits * sign - sign / 2, 0.25), n - 0.25)
         rest = n - hits
-        part, other_part = (hits + hits_reference) / (n + m), (rest + rest_reference) / (n + m)
-        ratio = hits * np.log(hits / (part * n)) + rest * np.log(rest / (other_part * n))
-        ratio += hits_reference * np.log(hits_reference / (part * m))
-        ratio += rest_reference * np.log(rest_reference / (other_part * m))
+        pooled, pooled_rest = (hits + hits_reference) / (n + m), (rest + rest_reference) / (n + m)
+        ratio = hits * np.log(hits / (pooled * n)) + rest * np.log(rest / (pooled_rest * n))
+        ratio += hits_reference * np.log(hits_reference / (pooled * m))
+        ratio += rest_reference * np.log(rest_reference / (pooled_rest * m))
         root = np.sqrt(2 * np.maximum(ratio, 1e-9))
-        slope = np.maximum(np.abs(np.log(hits * other_part / (rest * part))), 1e-9)
-        away = (hits + sign / 2) * sign - root * (root - quantile) / slope
-    return away
+        slope = np.maximum(np.abs(np.log(hits * pooled_rest / (rest * pooled))), 1e-9)
+        signed_hits = (hits + sign / 2) * sign - root * (root - quantile) / slope
+    return signed_hits

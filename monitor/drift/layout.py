@@ -201,12 +201,12 @@ class Layout:
             halves=halves,
         )
 
-    def _frame(self, rows: Rows) -> Frame:
+    def _frame(self, positions: Rows) -> Frame:
         """The frame of some columns, as wide as the widest of them; rules ask for the same ones again and again."""
-        key = rows.tobytes()
+        key = positions.tobytes()
         if key not in self._frames:
-            whole, width = self._whole, int(self.sizes[rows].max(initial=0))
-            arrays = [getattr(whole, one.name)[rows] for one in fields(whole)]
+            whole, width = self._whole, int(self.sizes[positions].max(initial=0))
+            arrays = [getattr(whole, one.name)[positions] for one in fields(whole)]
             self._frames[key] = Frame(
                 *(np.ascontiguousarray(one[..., :width] if one.ndim > 1 else one) for one in arrays)
             )
@@ -223,23 +223,23 @@ class Layout:
         reference: Counts,
         test: Counts,
         deviations: Floats,
-        rows: Rows,
+        positions: Rows,
         sums: tuple[Floats, Floats] | None = None,
         asked: Collection[str] = SHARES,
     ) -> Pair:
         """Lay reference and test window of the given columns side by side; `sums`, `asked`: see `Pair`."""
-        frame = self._frame(rows)
+        frame = self._frame(positions)
         half, before, after = frame.halves, _spread(reference, frame.index), _spread(test, frame.index)
-        unknown = np.full(len(rows), np.nan)
+        unknown = np.full(len(positions), np.nan)
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
+            scale = np.where(half > 0, deviations[positions] / np.where(half > 0, half, 1.0) / 2, 0.0)
         return Pair(
             frame,
             before[None] if before.ndim < after.ndim else before,
             after,
             np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
-            (sums[0][..., rows], sums[1][..., rows]) if sums else (unknown, unknown),
+            (sums[0][..., positions], sums[1][..., positions]) if sums else (unknown, unknown),
             asked,
         )
 

@@ -31,7 +31,7 @@ from monitor.normal.usual import (
     FEWEST_WEEKS,
     WEEKS,
     Distances,
-    Watch,
+    Learner,
     horizon,
     judge_together,
     propose_lengths,
@@ -196,15 +196,15 @@ class Usual:
             grid = self.hours.grid(since)
             end = hour - grid.first
             past = [one for one in sorted(positions) if self._learnt.has_past(one, length, hour)]
-            ready = {one: self._learnt.watch(one, length) for one in past if 0 <= end <= grid.hours}
-            watches = {one: watch for one, watch in ready.items() if watch.learn(grid, end)}
-            if not watches:
+            ready = {one: self._learnt.learner(one, length) for one in past if 0 <= end <= grid.hours}
+            learners = {one: learner for one, learner in ready.items() if learner.learn(grid, end)}
+            if not learners:
                 continue
-            cells = self._learnt.cells(*watches)
-            windows, distances = judge_together(list(watches.values()), cells, grid, end)
-            for k, (position, watch) in enumerate(watches.items()):
-                seasonal = not windows.judged[0, k] or (watch.learned is not None and watch.learned.predictor > 0)
-                verdict = verdict_of(watch, k, cells, windows, distances, watch.limits(weeks, hour), hour)
+            cells = self._learnt.cells(*learners)
+            windows, distances = judge_together(list(learners.values()), cells, grid, end)
+            for k, (position, learner) in enumerate(learners.items()):
+                seasonal = not windows.judged[0, k] or (learner.learned is not None and learner.learned.predictor > 0)
+                verdict = verdict_of(learner, k, cells, windows, distances, learner.limits(weeks, hour), hour)
                 if verdict["state"] != "no traffic" and (frozen := self._frozen(position, since, hour)):
                     verdict |= frozen_verdict(frozen)
                 yield position, seasonal, verdict
@@ -262,13 +262,13 @@ class Past:
 
 
 def verdict_of(
-    watch: Watch, k: int, cells: Cells, windows: Windows, distances: Distances, limits: Floats, hour: int
+    learner: Learner, k: int, cells: Cells, windows: Windows, distances: Distances, limits: Floats, hour: int
 ) -> dict[str, Any]:
     """The verdict on column `k` of one judged window, as fields of a result: of the cell that moved most.
 
     Value and critical value are shares: of a numeric column's shape the K-S distance.
     """
-    part, own = cells.parts[k], watch.cells
+    part, own = cells.parts[k], learner.cells
     rows, usual = int(windows.n[0, 2 * k + 1]), int(windows.usual[0, k])
     known = distances.known[0, part]
     if not known.any():
@@ -289,7 +289,7 @@ def verdict_of(
     reason = reasons[0]
     if states[0] == "drift":
         partial = not windows.judged[0, k]
-        reason = explain(watch, worst, float(change[worst]), float(scale[worst]), hour, partial=partial)
+        reason = explain(learner, worst, float(change[worst]), float(scale[worst]), hour, partial=partial)
     return {
         "state": states[0],
         "reason": reason,
@@ -320,10 +320,10 @@ def frozen_verdict(found: Repeated) -> dict[str, Any]:
     }
 
 
-def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, partial: bool = False) -> str:
+def explain(learner: Learner, cell: int, change: float, scale: float, hour: int, *, partial: bool = False) -> str:
     """Say how far a cell is from what is usual, how far it was in its worst week, and how often such a thing comes."""
-    cells, where = watch.cells, int(watch.cells.limit_of[cell])
-    when = "at this hour" if watch.learned and watch.learned.predictor else "in the last weeks"
+    cells, where = learner.cells, int(learner.cells.limit_of[cell])
+    when = "at this hour" if learner.learned and learner.learned.predictor else "in the last weeks"
     when = "in the hours that it has" if partial else when
     ks = cells.is_bulk[cell] and cells.columns[0].numeric
     if ks:
@@ -331,8 +331,8 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     else:
         way = "above" if change > 0 else "below"
         text = f"{cell_name(cells, cell)} is {size_of(change, True)} {way} what is usual {when}"
-    weeks = [week for week in sorted(watch.maxima) if week < hour // WEEK_HOURS][-WEEKS:]
-    past = [(largest, week) for week in weeks if (largest := float(watch.maxima[week][where])) >= 0]
+    weeks = [week for week in sorted(learner.maxima) if week < hour // WEEK_HOURS][-WEEKS:]
+    past = [(largest, week) for week in weeks if (largest := float(learner.maxima[week][where])) >= 0]
     if len(past) < FEWEST_WEEKS:
         return f"{text}; too few weeks are known to say how often that comes"
     worst, week = max(past)

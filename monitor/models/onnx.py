@@ -16,22 +16,23 @@ from monitor.errors import ModelError
 class OnnxModel:
     """An ONNX model as an estimator.
 
-    The first output, or the one called `label`, is the prediction; the other one of a classifier has probabilities.
-    `_rows`: rows that it takes at a time; `_widths`: columns of each input; None for any number.
+    The first output, or the one whose name contains `label`, is the prediction; the other one of a classifier has
+    probabilities. `_rows`: rows that it takes at a time; `_widths`: columns of each input; None for any number.
     """
 
     def __init__(self, data: bytes) -> None:
         runtime = import_module("onnxruntime")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = 1  # one row is no work to share
+        options.intra_op_num_threads = 1  # one row is too little work to share
         self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._inputs = self._session.get_inputs()
         outputs = [one.name for one in self._session.get_outputs()]
-        self._first = next((name for name in outputs if "label" in name.lower()), outputs[0])
-        self._second = next((name for name in outputs if name != self._first), None)
+        self._label_output = next((name for name in outputs if "label" in name.lower()), outputs[0])
+        self._probability_output = next((name for name in outputs if name != self._label_output), None)
         self._rows = next((one.shape[0] for one in self._inputs if one.shape and isinstance(one.shape[0], int)), None)
         self._widths = [_width(one.shape) for one in self._inputs]
         if len(self._inputs) > 1:
+            # Of several inputs, one of unknown width holds one column.
             self._widths = [width or 1 for width in self._widths]
         if None not in self._widths:
             self.n_features_in_ = sum(width or 0 for width in self._widths)
@@ -66,14 +67,14 @@ class OnnxModel:
 
     def predict(self, rows: Any) -> Any:
         """Return the predictions, shape (n,) or (n, outputs)."""
-        answers = np.asarray(self._run(self._first, rows))
+        answers = np.asarray(self._run(self._label_output, rows))
         return answers.ravel() if answers.ndim == 2 and answers.shape[1] == 1 else answers
 
     def predict_proba(self, rows: Any) -> Any:
         """Return the second output, shape (n, classes). The keys of a ZipMap become `classes_`."""
-        if self._second is None:
+        if self._probability_output is None:
             raise ModelError("the ONNX model has no second output, and so no probabilities")
-        answers = self._run(self._second, rows)
+        answers = self._run(self._probability_output, rows)
         if isinstance(answers, list):
             self.classes_ = np.array(list(answers[0]))
             return np.array([[answer[label] for label in answers[0]] for answer in answers])

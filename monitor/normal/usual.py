@@ -1,7 +1,7 @@
 """Learn what is usual for a column, once a day; say how far a window is from it, and how far is seldom.
 
 `learn` chooses the predictor and measures the scatter of windows about it; `judge` divides a window's distance by the
-scatter. `Watch` puts both together over the days of a grid; `judge_together` judges one window of many columns, live.
+scatter. `Learner` puts both together over the days of a grid; `judge_together` judges one window of many columns, live.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: S
     return Distances(change, scale, known, np.where(worst < 0, np.nan, worst))
 
 
-class Watch:
+class Learner:
     """One column at one window length, day after day.
 
     `maxima`: the largest distances of each week, shape (limits,), by the week's number since 1970; -1 for what was not
@@ -187,15 +187,15 @@ class Watch:
             self.grown.add(week)
 
 
-def judge_together(watches: Sequence[Watch], cells: Cells, grid: Grid, end: int) -> tuple[Windows, Distances]:
+def judge_together(learners: Sequence[Learner], cells: Cells, grid: Grid, end: int) -> tuple[Windows, Distances]:
     """Judge the window of several columns that ends at a position of the grid, by what each has learnt.
 
-    All watches have one length. `cells`: of their columns together. The distances count towards the week's largest.
+    All learners have one length. `cells`: of their columns together. The distances count towards the week's largest.
     """
-    windows = windows_of(cells, grid, np.array([end]), watches[0].length)
-    found = judge(cells, windows, np.array([0]), [one.learned for one in watches if one.learned is not None])
-    for watch, limits in zip(watches, cells.limits_of, strict=True):
-        watch.note((end + grid.first) // WEEK_HOURS, found.worst[:, limits])
+    windows = windows_of(cells, grid, np.array([end]), learners[0].length)
+    found = judge(cells, windows, np.array([0]), [one.learned for one in learners if one.learned is not None])
+    for learner, limits in zip(learners, cells.limits_of, strict=True):
+        learner.note((end + grid.first) // WEEK_HOURS, found.worst[:, limits])
     return windows, found
 
 

@@ -28,7 +28,7 @@ Gap = tuple[float, float | None]
 _LARGEST = float(np.finfo(np.float64).max)
 
 
-def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) -> tuple[float, ...]:
+def edges_of_values(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) -> tuple[float, ...]:
     """Choose bin edges for a column that has these values, sorted, each in so many rows.
 
     A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours. In any
@@ -36,14 +36,14 @@ def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) ->
     quantiles, finer in its tails. The first edge is below all values and the last above them, so that underflow and
     overflow are empty in the reference. No value, no edges: one value bin.
 
-    >>> edges_of(np.arange(12.0), np.array([1, 1, 1, 90, 1, 1, 1, 1, 1, 1, 1, 1]), bins=4)
+    >>> edges_of_values(np.arange(12.0), np.array([1, 1, 1, 90, 1, 1, 1, 1, 1, 1, 1, 1]), bins=4)
     (-0.1, 2.5, 3.5, 4.5, 8.5, 11.1)
     """
     if not distinct.size:
         return ()
     if distinct.size <= bins:
         return discrete_edges(distinct)
-    return edges_in(gaps_of(distinct, rows, bins), float(distinct[0]), float(distinct[-1]))
+    return edges_of_gaps(gaps_of(distinct, rows, bins), float(distinct[0]), float(distinct[-1]))
 
 
 def gaps_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int) -> list[Gap]:
@@ -165,7 +165,7 @@ def wanted_ranks(rows: int, bins: int) -> npt.NDArray[np.int64]:
     return out
 
 
-def edges_in(gaps: Sequence[Gap], low: float, high: float) -> tuple[float, ...]:
+def edges_of_gaps(gaps: Sequence[Gap], low: float, high: float) -> tuple[float, ...]:
     """Edges in the gaps between neighbouring values, and one outside each of the smallest and the largest value.
 
     An edge is between two neighbouring values and not on one, at the number with the fewest digits there: values that

@@ -16,7 +16,7 @@ import numpy as np
 
 from monitor.columns.canonical import Block, canonical
 from monitor.columns.column import MISSING, OTHER, Column, Counts, Floats, Kind, Role, number_text
-from monitor.reference.bin_edges import BINS, Gap, edges_in, edges_of
+from monitor.reference.bin_edges import BINS, Gap, edges_of_gaps, edges_of_values
 
 #: Categories that are counted one by one; the rarer ones are counted together as `__other__`.
 MAX_CATEGORIES = 100
@@ -272,17 +272,20 @@ def _category_order(text: str) -> tuple[bool, float, str]:
 
 
 def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], str]:
+    """Edges of a numeric column, and the reason in words. `profile.distinct` is None if there were too many."""
     if not profile.numbers:
         return (), "no number in any row: only missing values are watched"
     if profile.distinct is not None:
         distinct = np.array(sorted(profile.distinct))
-        edges = edges_of(distinct, np.array([profile.distinct[value] for value in distinct.tolist()]), limits.bins)
+        edges = edges_of_values(
+            distinct, np.array([profile.distinct[value] for value in distinct.tolist()]), limits.bins
+        )
         if distinct.size == 1:
             return edges, f"always {number_text(distinct[0])}: anything above or below it is seen"
         if distinct.size <= limits.bins:
             return edges, f"{distinct.size} distinct numbers, a bin for each"
     else:
-        edges = edges_in(profile.gaps, profile.low, profile.high)
+        edges = edges_of_gaps(profile.gaps, profile.low, profile.high)
     return (
         edges,
         f"{len(edges) - 1} quantile bins ({'by a sample, ranks within 0.1 %' if profile.sampled else 'exact'})",

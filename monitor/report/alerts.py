@@ -11,7 +11,7 @@ from monitor.judging.evaluation import Evaluation
 from monitor.notify.message import entry
 from monitor.rules.alert import ENDED, Alert, by_alert, leading_result, urgency
 
-Part = Literal["up", "silenced"]
+Part = Literal["up", "muted"]
 
 
 class AlertLine(NamedTuple):
@@ -32,13 +32,13 @@ def line_of(alert: Alert, result: DriftResult | None) -> str:
 
 def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> dict[Part, list[AlertLine]]:
     """Alerts that are up, by the part of the page that lists them, each part in the order of `urgency`."""
-    parts: dict[Part, list[tuple[tuple[float, ...], AlertLine]]] = {"up": [], "silenced": []}
+    parts: dict[Part, list[tuple[tuple[float, ...], AlertLine]]] = {"up": [], "muted": []}
     for evaluation in evaluations:
         groups = by_alert((*evaluation.results, *evaluation.traffic))
         for key, alert in evaluation.alerts.items():
             if alert.state in ENDED:
                 continue
             result = leading_result(groups[key], alert.statistic) if key in groups else None
-            part: Part = "silenced" if key in muted else "up"
+            part: Part = "muted" if key in muted else "up"
             parts[part].append((urgency(alert, result), AlertLine(alert, line_of(alert, result))))
     return {part: [line for _, line in sorted(listed, key=lambda pair: pair[0])] for part, listed in parts.items()}

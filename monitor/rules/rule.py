@@ -10,7 +10,7 @@ from monitor.drift.result import Span
 from monitor.errors import ConfigError
 from monitor.outcomes.performance import ESTIMABLE, ESTIMATED, METRICS
 
-#: The statistic of a rule that judges the performance of a model by its usual metrics, and what came true as columns.
+#: The statistic of a rule that judges the model by its usual metrics, and the outcomes as columns.
 PERFORMANCE = "performance"
 
 #: The statistic of a rule that judges whether predictions come at all.
@@ -51,7 +51,7 @@ class Rule:
     """One `[[rule]]` of config.toml, durations in seconds: `RULE_SETTINGS` says what its keys mean.
 
     `hold` is the key `for`, `keep_firing` is `keep_firing_for`, and `lengths` is `window` of a rule that compares with
-    `usual`: the lengths of its windows in hours, () for those that the traffic suggests. Its `alerts` stand for
+    `usual`: the lengths of its windows in hours, () for those that the traffic suggests. Its `alerts` replace
     `alpha`. `benign`: of `[drift]`.
     """
 

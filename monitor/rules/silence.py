@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from monitor.clock import iso
 from monitor.columns.column import ROLES
@@ -143,17 +143,25 @@ def inhibited(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
     return min(twins, key=lambda other: (rank(other.severity), other.rule), default=None)
 
 
-def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[AlertKey, str]:
-    """The firing alerts that send no messages, each with the reason."""
+class Mute(NamedTuple):
+    """Why a firing alert sends no messages: a person silenced it, or an alert on the same column inhibits it."""
+
+    state: Literal["silenced", "inhibited"]
+    reason: str
+
+
+def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[AlertKey, Mute]:
+    """Return the firing alerts that send no messages, each with the reason."""
     on_column: dict[tuple[str, ...], list[Alert]] = {}
     for alert in alerts:
         on_column.setdefault(alert.key[1:], []).append(alert)
-    out: dict[AlertKey, str] = {}
+    out: dict[AlertKey, Mute] = {}
     for alert in alerts:
         if alert.state != "firing":
             continue
         if silence := silenced_by(alert, silences, now):
-            out[alert.key] = f"silence {silence.id} by {silence.author} until {iso(silence.end)}: {silence.reason}"
+            by = f"silence {silence.id} by {silence.author} until {iso(silence.end)}"
+            out[alert.key] = Mute("silenced", f"{by}: {silence.reason}")
         elif twin := inhibited(alert, on_column[alert.key[1:]]):
-            out[alert.key] = f"{twin.rule} ({twin.severity}) fires on the same column"
+            out[alert.key] = Mute("inhibited", f"{twin.rule} ({twin.severity}) fires on the same column")
     return out

@@ -20,7 +20,7 @@ from monitor.capture.reader import Reader, Tail
 from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan, scan_all
 from monitor.capture.segment import Drops
 from monitor.clock import Clock, iso
-from monitor.columns.batch import fold, unseen
+from monitor.columns.batch import count_unseen, into_windows
 from monitor.columns.binning import Binner
 from monitor.columns.column import Floats
 from monitor.config.load import Config
@@ -346,8 +346,8 @@ class JournalSource(Recorded):
         binner, names = self._counting_of(series)
         if self.base:
             names.refresh()
-        batches = fold(binner, records["values"], times, self._seconds) if len(records) else {}
-        seen = unseen(records["values"], series.schema, names.names)
+        batches = into_windows(binner, records["values"], times, self._seconds) if len(records) else {}
+        seen = count_unseen(records["values"], series.schema, names.names)
         return Handover(
             self._cursor(upto),
             {(series, start): batch for start, batch in batches.items()},

@@ -33,6 +33,7 @@ from monitor.warehouse import counting
 from monitor.warehouse.counting import BATCH, Counting, Expr
 from monitor.warehouse.engine import connected, explained, readable, rows_of, url_of
 from monitor.warehouse.outcomes import sums_by_hour, with_outcomes
+from monitor.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +41,13 @@ log = logging.getLogger(__name__)
 CELLS = 2**22
 
 
-CHANGED = "rows that were old enough changed while they were counted; they are counted again"
+CHANGED = "rows older than `lag` changed while they were counted; they will be counted again"
 
 #: Answers an expression with a table of Arrow.
 Run = Callable[[Expr], Any]
 
 
-class Counter:
+class TableCounter:
     """Counts rows of a table as `Binner` and `Encoder` count those of a journal. `names`: of unseen values."""
 
     def __init__(self, counting: Counting, names: UnseenNames, base: int) -> None:
@@ -60,7 +61,7 @@ class Counter:
             yield self.counting.bins(rows, part)
 
     def count(self, run: Run, rows: Expr) -> tuple[dict[int, Batch], dict[tuple[int, str], int]]:
-        """Count rows into base windows, by start, and name unseen values, by position of the column and name.
+        """Return the batch of each base window, by start, and rows of each unseen value, by (column position, name).
 
         Raises SourceError if the rows change meanwhile: the queries must add up to the same rows.
         """
@@ -68,8 +69,8 @@ class Counter:
         total = run(first)
         windows, at, n = self._windows(total, None)
         counts = np.zeros((len(windows), self.schema.size), dtype=np.int64)
-        rows_in = np.zeros(len(windows), dtype=np.int64)
-        np.add.at(rows_in, at, n)
+        rows_of_window = np.zeros(len(windows), dtype=np.int64)
+        np.add.at(rows_of_window, at, n)
         sums: Floats = np.zeros((len(windows), len(self.schema.columns)))
         for position, column in enumerate(self.schema.columns):
             if column.numeric:
@@ -80,9 +81,9 @@ class Counter:
             np.add.at(counts, (at, found["bin"].to_numpy()), n)
         unseen = self._name(run, rows, windows, counts)
         by_column = np.add.reduceat(counts, self.schema.offsets[:-1], axis=1)
-        if (by_column != rows_in[:, None]).any() or (counts < 0).any():
+        if (by_column != rows_of_window[:, None]).any() or (counts < 0).any():
             raise SourceError(CHANGED)
-        batches = {start: Batch(int(rows_in[i]), counts[i], sums[i]) for i, start in enumerate(windows.tolist())}
+        batches = {start: Batch(int(rows_of_window[i]), counts[i], sums[i]) for i, start in enumerate(windows.tolist())}
         return batches, unseen
 
     def _windows(self, found: Any, known: Any) -> tuple[Any, Any, Any]:
@@ -135,7 +136,7 @@ def _parts(all_: Sequence[Any]) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TableCursor:
     """How far a table is counted, as a cursor holds it: up to `to`, in seconds since 1970 UTC.
 
     `days`: rows that were counted since a moment, to the end of its day. `looked`: up to when rows were asked for
@@ -149,7 +150,7 @@ class Progress:
     series: int = 0
 
     @classmethod
-    def of(cls, cursor: str) -> Progress:
+    def of(cls, cursor: str) -> TableCursor:
         """Read one."""
         data = json.loads(cursor)
         return cls(**data | {"days": {int(begin): rows for begin, rows in data["days"].items()}})
@@ -157,7 +158,7 @@ class Progress:
     def __str__(self) -> str:
         return json.dumps(asdict(self))
 
-    def advanced(self, end: int, rows: int) -> Progress:
+    def advanced(self, end: int, rows: int) -> TableCursor:
         """The cursor after `rows` more rows, up to another moment of the same day, or to its end."""
         begin = max((begin for begin in self.days if begin // DAY == self.to // DAY), default=self.to)
         return replace(self, to=end, days={**self.days, begin: self.days.get(begin, 0) + rows})
@@ -172,7 +173,8 @@ class TableSource(Pulled):
 
     `since`: where to begin if nothing was counted yet; now by default. `until`: where to end, at the latest. `within`:
     how long a row may wait for its outcome, in seconds. `load`: finds the sums of a series in the store that begin in a
-    period, by start and length; for the writer's thread. `Watched` sets both.
+    period, by start and length; for the writer's thread. `Watched` sets `within`
+    and `load`.
     """
 
     since: float | None = None
@@ -186,11 +188,13 @@ class TableSource(Pulled):
         self.where = f"table {settings.table}" if settings.table else "the query of [source]"
         derived = next((column for column in schema.columns if column.derivation), None)
         if derived is not None:
-            raise ConfigError(f"column {derived.name!r} is derived, and rows of a table are not read one by one")
+            what = f"column {derived.name!r} is derived, which a table source cannot count"
+            raise ConfigError(f"{what}; use a reference without it")
         predictions = settings.prediction or [column.name for column in schema.predictions]
         if len(predictions) != len(schema.predictions):
             names = ", ".join(column.name for column in schema.predictions)
-            raise ConfigError(f"source.prediction: names {len(predictions)} columns; the reference has {names}")
+            what = f"source.prediction names {counted(len(predictions), 'column')}"
+            raise ConfigError(f"{what}, but the reference has {len(schema.predictions)}: {names}")
         self._names = [*(column.name for column in schema.features), *predictions]
 
     def fetch(self, cursor: str) -> Iterator[Handover]:
@@ -215,14 +219,14 @@ class TableSource(Pulled):
     def read(self) -> Generator[Handover]:
         """Hand over what was fetched; of outcomes, what is not in the store yet."""
         for handover in super().read():
-            progress = Progress.of(handover.cursor)
+            progress = TableCursor.of(handover.cursor)
             yield self._changed(handover, progress) if progress.looked == progress.to else handover
 
-    def _period(self, cursor: str) -> tuple[Progress, int]:
+    def _period(self, cursor: str) -> tuple[TableCursor, int]:
         """Where to begin, and where to end."""
         until = self._whole(min(self.clock.time() - self.settings.lag, self.until))
         begin = until if self.since is None else self._whole(self.since)
-        progress = Progress.of(cursor) if cursor else Progress(begin)
+        progress = TableCursor.of(cursor) if cursor else TableCursor(begin)
         if progress.series != self.series.id:
             progress = replace(progress, looked=0, since=-(-progress.to // HOUR) * HOUR, series=self.series.id)
         return progress, until
@@ -247,7 +251,7 @@ class TableSource(Pulled):
                 self._sums(note, connection, rows, counter, replace(progress, to=until))
             return progress.to, until, [(sql, explained(connection, sql)) for sql in asked]
 
-    def open(self, connection: Any) -> tuple[Expr, Counter]:
+    def open(self, connection: Any) -> tuple[Expr, TableCounter]:
         """Find the rows, and check that they have what the reference has. Raises SourceError."""
         rows = rows_of(connection, self.settings.table, self.settings.query)
         fine = self.base % 60 > 0
@@ -256,13 +260,15 @@ class TableSource(Pulled):
         needed = {self.settings.time, self.settings.model, self.settings.id, self.settings.outcome, *self._names}
         known = readable(connection, rows, needed)
         found.check({**rows.schema(), **known.schema()}, *filter(None, [self.settings.model]))
-        return known, Counter(found, self.names, self.base)
+        return known, TableCounter(found, self.names, self.base)
 
     def own(self, rows: Expr) -> Expr:
         """Whether each row is of the model version that is watched."""
         return (rows[self.settings.model].cast("string") == self.series.version).fill_null(False)
 
-    def _step(self, run: Run, rows: Expr, counter: Counter, progress: Progress, end: int) -> tuple[Progress, Handover]:
+    def _step(
+        self, run: Run, rows: Expr, counter: TableCounter, progress: TableCursor, end: int
+    ) -> tuple[TableCursor, Handover]:
         part, others = counter.counting.between(rows, progress.to, end), 0
         if self.settings.model:
             own = self.own(part)
@@ -273,10 +279,10 @@ class TableSource(Pulled):
             text = "%s: %d rows from %s on are of other versions, and not counted"
             log.info(text, self.where, others, iso(progress.to))
         progress, gaps = progress.advanced(end, n), []
-        for begin, counted in list(progress.days_to_check()):
+        for begin, rows_then in list(progress.days_to_check()):
             day_end = (begin // DAY + 1) * DAY
             again = counter.counting.between(rows, begin, day_end)
-            late = _count(run, again.filter(self.own(again)) if self.settings.model else again) - counted
+            late = _count(run, again.filter(self.own(again)) if self.settings.model else again) - rows_then
             if late > 0:
                 gaps.append(Gap("late", iso(begin), iso(day_end), late, f"rows came to {self.where} after its lag"))
             progress = replace(progress, days={day: rows for day, rows in progress.days.items() if day != begin})
@@ -285,16 +291,18 @@ class TableSource(Pulled):
         tallies = {"other_version": others} if others else {}
         return progress, Handover(str(progress), counts, named, tuple(gaps), n, tallies)
 
-    def _awaited(self, progress: Progress) -> int:
+    def _awaited(self, progress: TableCursor) -> int:
         """Start of the hours whose rows may still get an outcome."""
         return max(progress.since, math.floor((progress.to - self.within) / HOUR) * HOUR)
 
-    def _look(self, connection: Any, rows: Expr, counter: Counter, progress: Progress) -> Handover:
+    def _look(self, connection: Any, rows: Expr, counter: TableCounter, progress: TableCursor) -> Handover:
         hours = self._sums(connection.to_pyarrow, connection, rows, counter, progress)
         sums = {(self.series, hour): found for hour, found in hours.items()}
         return Handover(str(replace(progress, looked=progress.to)), performance=sums)
 
-    def _sums(self, run: Run, connection: Any, rows: Expr, counter: Counter, progress: Progress) -> dict[int, Sums]:
+    def _sums(
+        self, run: Run, connection: Any, rows: Expr, counter: TableCounter, progress: TableCursor
+    ) -> dict[int, Sums]:
         """Sum up, by hour, all rows with an outcome that may have got it, or another one, since the last time."""
         counting, target = counter.counting, self.series.reference.target
         part = counting.between(rows, self._awaited(progress), progress.to)
@@ -303,7 +311,7 @@ class TableSource(Pulled):
         predictions = [part[name] for name in self._names[-len(self.series.schema.predictions) :]]
         return sums_by_hour(run, part, target, counting.when(part), outcome, predictions, connection.name)
 
-    def _changed(self, handover: Handover, progress: Progress) -> Handover:
+    def _changed(self, handover: Handover, progress: TableCursor) -> Handover:
         """Take what the store has from the sums. Hours of days that were rolled up stay as they are."""
         begin, series, none = self._awaited(progress), self.series, Sums.zero(self.series.reference.target)
         stored = self.load(series, begin // DAY * DAY, progress.to)
@@ -321,7 +329,7 @@ class TableSource(Pulled):
             delays[np.searchsorted(DELAYS, age)] += more
             seconds += more * age
         # When the outcomes came that were there at the first look is not known.
-        delay_of = {series: (delays, seconds)} if Progress.of(self.cursor).looked and delays.any() else {}
+        delay_of = {series: (delays, seconds)} if TableCursor.of(self.cursor).looked and delays.any() else {}
         return replace(handover, performance=changed, delays=delay_of)
 
 

@@ -133,8 +133,8 @@ def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -
 class CsvReader(Reader):
     """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a byte order mark.
 
-    If the names are parted by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals follow
-    a comma then, as they do if the beginning of the file has such numbers and none with a point.
+    If the names are separated by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals
+    follow a comma then, as they do if the beginning of the file has such numbers and none with a point.
 
     A block is read by pyarrow if it is installed and can, and otherwise by the csv module.
     """
@@ -180,16 +180,17 @@ class CsvReader(Reader):
         if _arrow() is None or "\r" in text or not _simply_quoted(text, self.delimiter):
             return None
         content = text.encode()
-        for texts in (self._texts | _codes(content, self.delimiter, self.names), set(wanted)):
+        # First the columns known to be texts; if that fails, all of them.
+        for text_columns in (self._texts | _zero_led_columns(content, self.delimiter, self.names), set(wanted)):
             try:
-                table = self._arrow_table(content, wanted, texts)
+                table = self._arrow_table(content, wanted, text_columns)
             except ValueError:  # a text among numbers, or a line of another length
                 continue
             columns: list[Any] = []
             for name, column in zip(wanted, table.columns, strict=True):
-                columns.append(column.to_pylist() if name in texts else np.ascontiguousarray(column.to_numpy()))
+                columns.append(column.to_pylist() if name in text_columns else np.ascontiguousarray(column.to_numpy()))
                 if (
-                    name in texts
+                    name in text_columns
                     and kinds.get(name) == "numeric"
                     and numbers(columns[-1], "numeric", self.comma) is None
                 ):
@@ -197,8 +198,8 @@ class CsvReader(Reader):
             return columns if table.num_rows == count else None  # blank lines are no rows
         return None
 
-    def _arrow_table(self, content: bytes, wanted: Sequence[str], texts: Collection[str]) -> Any:
-        """Read a block, the columns `texts` as texts and the others as numbers. Raises ValueError."""
+    def _arrow_table(self, content: bytes, wanted: Sequence[str], text_columns: Collection[str]) -> Any:
+        """Read a block, the `text_columns` as texts and the others as numbers. Raises ValueError."""
         arrow, reader = _arrow()  # type: ignore[misc]  # it is installed
         return reader.read_csv(
             io.BytesIO(content),
@@ -206,7 +207,7 @@ class CsvReader(Reader):
             reader.ParseOptions(delimiter=self.delimiter, quote_char='"' if b'"' in content else False),
             reader.ConvertOptions(
                 include_columns=list(wanted),
-                column_types={name: arrow.string() if name in texts else arrow.float64() for name in wanted},
+                column_types={name: arrow.string() if name in text_columns else arrow.float64() for name in wanted},
                 null_values=list(MISSING_CELLS),
                 decimal_point="," if self.comma else ".",
             ),
@@ -271,7 +272,7 @@ def _simply_quoted(text: str, delimiter: str) -> bool:
     return opening == closing == quotes / 2 and '""' not in text
 
 
-def _codes(content: bytes, delimiter: str, names: Sequence[str]) -> set[str]:
+def _zero_led_columns(content: bytes, delimiter: str, names: Sequence[str]) -> set[str]:
     """Columns with a cell that begins with a zero before another digit, so that it is a code and no number.
 
     All columns, if there are quotes: those may hold delimiters.

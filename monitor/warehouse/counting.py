@@ -61,14 +61,14 @@ def _whole(kind: Expr) -> bool:
 
 def as_number(x: Expr) -> Expr:
     """Return a column of numbers as doubles; a decimal beyond them is infinite, as in Python, and NaN is NULL."""
-    kind, one = x.type(), ibis()
+    kind, ib = x.type(), ibis()
     if kind.is_float64():
         return x
     if kind.is_decimal() and (kind.precision is None or kind.precision > sys.float_info.max_10_exp):
         # Only Postgres has them, and refuses to cast the largest; there NaN is above all numbers.
-        most = one.literal(repr(sys.float_info.max)).cast(kind)
+        most = ib.literal(repr(sys.float_info.max)).cast(kind)
         known = (x.between(-most, most), x.cast("float64")), (x < -most, -math.inf), (x.cast("string") == "NaN", None)
-        return one.cases(*known, (x > most, math.inf))
+        return ib.cases(*known, (x > most, math.inf))
     return (x.cast("int32") if kind.is_boolean() else x).cast("float64")  # Postgres knows no other way for booleans
 
 
@@ -101,20 +101,20 @@ def missing(x: Expr) -> Expr:
 
 def bin_of(column: Column, x: Expr, engine: str, first: int = 0) -> Expr:
     """Bin of each row of a column of the table, numbered from `first`: the one that `Binner` finds."""
-    one = ibis()
+    ib = ibis()
 
     def numbered(at: int) -> Expr:
-        return one.literal(first + at, "int32")
+        return ib.literal(first + at, "int32")
 
     if not column.numeric:
         found = ((x == value, numbered(at)) for value, at in listed(column, x.type()))
-        return one.cases((missing(x), numbered(column.missing_bin)), *found, else_=numbered(column.value_bins - 1))
+        return ib.cases((missing(x), numbered(column.missing_bin)), *found, else_=numbered(column.value_bins - 1))
     whole, x = _whole(x.type()), as_number(x)
     tree = below(x, column.edges, [numbered(at) for at in range(column.value_bins)], engine)
     if whole:
-        return one.ifelse(x.isnull(), numbered(column.missing_bin), tree)
+        return ib.ifelse(x.isnull(), numbered(column.missing_bin), tree)
     missed = missing(x), numbered(column.missing_bin)
-    return one.cases(missed, (x.isinf(), numbered(column.missing_bin + 1)), else_=tree)
+    return ib.cases(missed, (x.isinf(), numbered(column.missing_bin + 1)), else_=tree)
 
 
 def below(x: Expr, edges: Sequence[float], leaves: Sequence[Expr], engine: str) -> Expr:
@@ -196,14 +196,14 @@ class Counting:
 
     def totals(self, rows: Expr) -> Expr:
         """Sum up rows by `time`: `n`, and `s0`, `s1`... of the finite numbers of each numeric column."""
-        one, sums = ibis(), {}
+        ib, sums = ibis(), {}
         for position, column in enumerate(self.schema.columns):
             if column.numeric:
                 raw = rows[self.names[position]]
                 x = as_number(raw)
                 if not _whole(raw.type()):
-                    clipped = one.ifelse(x > LARGEST, LARGEST, one.ifelse(x < -LARGEST, -LARGEST, x))
-                    x = one.ifelse(missing(x) | x.isinf(), 0.0, clipped)
+                    clipped = ib.ifelse(x > LARGEST, LARGEST, ib.ifelse(x < -LARGEST, -LARGEST, x))
+                    x = ib.ifelse(missing(x) | x.isinf(), 0.0, clipped)
                 sums[f"s{position}"] = x.sum()
         times = rows.mutate(telltale_time=self.when(rows))
         return times.group_by(time=times["telltale_time"]).agg(n=times.count(), **sums)
@@ -214,29 +214,31 @@ class Counting:
         Each row becomes as many as there are columns, in one scan, which is what most engines do fastest. For columns
         that are stored `apart`, a scan of each takes two thirds of that.
         """
-        columns, offsets, one = self.schema.columns, self.schema.offsets, ibis()
+        columns, offsets, ib = self.schema.columns, self.schema.offsets, ibis()
         found = [bin_of(columns[at], rows[self.names[at]], self.engine, int(offsets[at])) for at in part]
-        wanted = found if self.apart else [one.array(found).unnest()]
+        wanted = found if self.apart else [ib.array(found).unnest()]
         spread = [rows.select(time=self.when(rows), bin=bins) for bins in wanted]
-        return one.union(*(each.group_by("time", "bin").agg(n=each.count()) for each in spread))
+        return ib.union(*(each.group_by("time", "bin").agg(n=each.count()) for each in spread))
 
     def leftovers(self, rows: Expr, part: Sequence[int], known: Sequence[str] = ()) -> Expr:
-        """Count values that no list of the categorical columns `part` has: `value` (position:text) and `n`.
+        """Count the values of the columns at positions `part` that are not among their listed categories.
+
+        Returns `value` (position:text) and `n`.
 
         `known`: count only these, by `time` too.
         """
-        one, found = ibis(), []
+        ib, found = ibis(), []
         for at in part:
             column, x = self.schema.columns[at], rows[self.names[at]]
             other = bin_of(column, x, self.engine) == column.value_bins - 1
-            found.append(one.ifelse(other, one.literal(f"{at}:") + as_text(x), one.null("string")))
-        spread = rows.select(time=self.when(rows), value=one.array(found).unnest())
+            found.append(ib.ifelse(other, ib.literal(f"{at}:") + as_text(x), ib.null("string")))
+        spread = rows.select(time=self.when(rows), value=ib.array(found).unnest())
         if known:
             spread = spread.filter(spread["value"].isin(known))
             return spread.group_by("time", "value").agg(n=spread.count())
         spread = spread.filter(spread["value"].notnull())
         counted = spread.group_by("value").agg(n=spread.count())
-        return counted.order_by(one.desc("n"), "value").limit(LEFTOVERS)
+        return counted.order_by(ib.desc("n"), "value").limit(LEFTOVERS)
 
 
 def _moment(at: float, kind: Expr) -> Expr:

@@ -230,7 +230,7 @@ def column(role: str) -> Response:
             if role == "outcome":
                 return cast(Response, redirect(prefix(run) + column_path(role, name)))
             what = f"This model has no column of that name with the role {role}."
-            return answer("missing.html", what=what, status=404)
+            return answer("not-found.html", what=what, status=404)
         if against not in column_page.COMPARISONS:
             wrong = InputError("choice", f"expected one of {', '.join(column_page.COMPARISONS)}", "against")
             period, against = period._replace(wrong=period.wrong or wrong), column_page.REFERENCE

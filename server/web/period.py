@@ -12,7 +12,7 @@ from monitor.drift.result import Span
 from monitor.errors import InputError
 from monitor.rules.alert import ENDED, AlertState, period_around
 
-#: Fields of an address that name a period; the last one counts if the others are empty.
+#: Fields of an address that name a period; `around` counts only if the others are empty.
 NAMES = ("from", "to", "around")
 
 #: Choices at a click: text, and `from`.

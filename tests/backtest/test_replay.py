@@ -151,7 +151,7 @@ def test_a_second_file_goes_on_where_the_first_ended(recorded: Recorded, capsys:
     assert recorded.read(sql) == recorded.read(sql, "whole") != []
     capsys.readouterr()
     assert recorded.replay(recorded.write(rows[cut:])) == 2
-    assert "has a record up to 2026-03-02T14:00:00Z" in capsys.readouterr().err
+    assert "already has predictions up to 2026-03-02T14:00:00Z" in capsys.readouterr().err
 
 
 def test_sparse_rows_are_stepped_through_and_it_says_that_no_window_held_enough(

@@ -112,17 +112,19 @@ def test_a_silenced_alert_is_not_counted_as_firing_and_comes_last(shown: Shown) 
     world = shown.world()
     world.minutes(12, rows=40, shift=2.0)
     world.close()
-    assert json.loads(shown("status", "--json"))["silenced_alerts"] == 2, "the less severe twins"
+    facts = json.loads(shown("status", "--json"))
+    assert (facts["silenced_alerts"], facts["inhibited_alerts"]) == (0, 2), "the less severe twins"
     shown("silence", "rule=slow", "column=x0", "--for", "4h", "--reason", "known", "--author", "ann")
     facts = json.loads(shown("status", "--json"))
+    assert (facts["silenced_alerts"], facts["inhibited_alerts"]) == (1, 2)
     assert facts["firing_alerts"].count("slow") == 1
     text = shown("alerts")
     alerts = lines_under(text, "Alerts")
     assert [row[:3] for row in alerts] == [
         ["firing", "critical", "x1"],
         ["silenced", "critical", "x0"],
-        ["silenced", "warning", "x0"],
-        ["silenced", "warning", "x1"],
+        ["inhibited", "warning", "x0"],
+        ["inhibited", "warning", "x1"],
     ]
     assert "by ann" in alerts[1][-1]
     data = json.loads(shown("alerts", "--json"))

@@ -21,7 +21,7 @@ from monitor.clock import iso
 from monitor.drift.result import DriftResult, Span
 from monitor.judging.usual import Past
 from monitor.normal.expected import Grid
-from monitor.normal.usual import Replayed, Watch
+from monitor.normal.usual import Learner, Replayed
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.windows.rows import load_version
@@ -193,13 +193,13 @@ def test_a_history_that_says_too_little_is_replayed_once_a_day_and_when_it_chang
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replayed: list[int] = []
-    run = Watch.run
+    run = Learner.run
 
-    def counted(self: Watch, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
+    def counted(self: Learner, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
         replayed.append(end + grid.first)
         return run(self, grid, start, end, weeks)
 
-    monkeypatch.setattr(Watch, "run", counted)
+    monkeypatch.setattr(Learner, "run", counted)
     world = make()
     world.pass_hours(4 * 24, rows=2, every=6)  # too few for any window
     days = [hour // 24 for hour in replayed]

@@ -10,7 +10,7 @@ import pytest
 from monitor.columns.column import Column, Counts, Floats
 from monitor.normal.cells import Cells, cells_of
 from monitor.normal.expected import Grid, windows_of
-from monitor.normal.usual import Replayed, Watch, horizon, judge_together
+from monitor.normal.usual import Learner, Replayed, horizon, judge_together
 from tests.support.grids import make_grid
 
 NUMERIC = Column("x", "feature", "numeric", edges=tuple(np.linspace(-3, 3, 21).tolist()))
@@ -45,25 +45,25 @@ def told(replayed: Replayed, since: int = 0) -> list[int]:
 WEEKS = horizon(2 * cells_of(NUMERIC).limits, 1.0)
 
 
-def watch_of(column: Column, length: int) -> Watch:
-    return Watch(cells_of(column), length)
+def learner_of(column: Column, length: int) -> Learner:
+    return Learner(cells_of(column), length)
 
 
-def watch(length: int = 24) -> Watch:
-    return watch_of(NUMERIC, length)
+def learner(length: int = 24) -> Learner:
+    return learner_of(NUMERIC, length)
 
 
 @pytest.mark.parametrize("level", [flat, daily], ids=["independent", "daily"])
 @pytest.mark.parametrize("length", [6, 24])
 def test_a_quiet_year_keeps_to_the_budget(level: Callable[[np.ndarray], np.ndarray], length: int) -> None:
     counts = stream(YEAR, level)
-    found = watch(length).run(make_grid(counts), 0, YEAR, WEEKS)
+    found = learner(length).run(make_grid(counts), 0, YEAR, WEEKS)
     assert len(told(found)) <= 2
     assert np.isfinite(found.distances[-1]).all()
 
 
 def test_the_hour_of_the_week_is_learnt_where_there_is_a_rhythm() -> None:
-    rhythm, none = watch(6), watch(6)
+    rhythm, none = learner(6), learner(6)
     rhythm.run(make_grid(stream(12 * WEEK_HOURS, daily)), 0, 12 * WEEK_HOURS, WEEKS)
     none.run(make_grid(stream(12 * WEEK_HOURS, flat)), 0, 12 * WEEK_HOURS, WEEKS)
     assert rhythm.learned
@@ -74,7 +74,7 @@ def test_the_hour_of_the_week_is_learnt_where_there_is_a_rhythm() -> None:
 def test_a_lasting_shift_is_told_once_and_becomes_usual() -> None:
     change = 20 * WEEK_HOURS + 5
     counts = stream(32 * WEEK_HOURS, lambda hour: daily(hour) + 0.5 * (hour >= change))
-    found = watch().run(make_grid(counts), 0, 32 * WEEK_HOURS, WEEKS)
+    found = learner().run(make_grid(counts), 0, 32 * WEEK_HOURS, WEEKS)
     events = told(found, change - WEEK_HOURS)
     assert len(events) == 1
     assert change < events[0] <= change + 24
@@ -84,7 +84,7 @@ def test_a_lasting_shift_is_told_once_and_becomes_usual() -> None:
 def test_an_incident_neither_blinds_nor_alarms_later() -> None:
     incident, change = 20 * WEEK_HOURS, 23 * WEEK_HOURS
     counts = stream(24 * WEEK_HOURS, lambda h: 4.0 * ((h >= incident) & (h < incident + 24)) + 0.7 * (h >= change))
-    events = told(watch().run(make_grid(counts), 0, 24 * WEEK_HOURS, WEEKS))
+    events = told(learner().run(make_grid(counts), 0, 24 * WEEK_HOURS, WEEKS))
     assert len(events) == 2
     assert incident < events[0] <= incident + 24
     assert change < events[1] <= change + 30
@@ -98,7 +98,7 @@ def test_missing_rows_and_frozen_values_have_cells_of_their_own() -> None:
         moved = np.random.default_rng(2).binomial(counts[change:], part)
         counts[change:] -= moved
         counts[change:, where] += moved.sum(axis=1)
-        found = watch().run(make_grid(counts), 0, 17 * WEEK_HOURS, WEEKS)
+        found = learner().run(make_grid(counts), 0, 17 * WEEK_HOURS, WEEKS)
         assert len(told(found)) == 1
         assert change < told(found)[0] <= change + 24
 
@@ -106,17 +106,17 @@ def test_missing_rows_and_frozen_values_have_cells_of_their_own() -> None:
 def test_a_column_that_was_constant_for_months_and_moves() -> None:
     counts = np.zeros((20 * WEEK_HOURS, NUMERIC.size), dtype=np.int64)
     counts[: 19 * WEEK_HOURS, 10], counts[19 * WEEK_HOURS :, 11] = 50, 50
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [19 * WEEK_HOURS + 6]
+    assert told(learner().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [19 * WEEK_HOURS + 6]
 
 
 def test_a_column_whose_rows_are_all_missing() -> None:
     counts = stream(20 * WEEK_HOURS, flat)
     counts[17 * WEEK_HOURS :, NUMERIC.missing_bin] = counts[17 * WEEK_HOURS :].sum(axis=1)
     counts[17 * WEEK_HOURS :, : NUMERIC.missing_bin] = 0
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [17 * WEEK_HOURS + 6]
+    assert told(learner().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [17 * WEEK_HOURS + 6]
     never = np.zeros((20 * WEEK_HOURS, NUMERIC.size), dtype=np.int64)
     never[:, NUMERIC.missing_bin] = 60
-    assert told(watch().run(make_grid(never), 0, 20 * WEEK_HOURS, WEEKS)) == []
+    assert told(learner().run(make_grid(never), 0, 20 * WEEK_HOURS, WEEKS)) == []
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_a_column_whose_rows_are_all_missing() -> None:
 def test_traffic_alone_makes_no_message(rows: Callable[[np.ndarray], np.ndarray], note: str) -> None:
     hours = np.arange(20 * WEEK_HOURS)
     counts = stream(20 * WEEK_HOURS, daily, rows(hours))
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [], note
+    assert told(learner().run(make_grid(counts), 0, 20 * WEEK_HOURS, WEEKS)) == [], note
 
 
 def test_after_a_gap_longer_than_what_is_learnt_from_it_learns_anew() -> None:
     rows = np.full(32 * WEEK_HOURS, 60.0)
     rows[12 * WEEK_HOURS : 24 * WEEK_HOURS] = 0
-    found = watch(168).run(make_grid(stream(32 * WEEK_HOURS, daily, rows)), 0, 32 * WEEK_HOURS, WEEKS)
+    found = learner(168).run(make_grid(stream(32 * WEEK_HOURS, daily, rows)), 0, 32 * WEEK_HOURS, WEEKS)
     assert told(found) == []
     back = (found.ends > 25 * WEEK_HOURS) & (found.ends < 25 * WEEK_HOURS + 100)
     assert np.isnan(found.distances[back]).all()
@@ -150,7 +150,7 @@ def test_a_partial_window_is_judged_by_the_hours_that_it_has(hours: int, shift: 
     end = 16 * WEEK_HOURS
     counts = stream(end, lambda hour: 2 * daily(hour) + shift * (hour >= end - 24))
     counts[end - hours :] = 0
-    found = watch().run(make_grid(counts), 0, end + 1, WEEKS)
+    found = learner().run(make_grid(counts), 0, end + 1, WEEKS)
     assert np.isnan(found.distances[-1]).all() == (unusual is None), "what is judged counts for the limit"
     grid = make_grid(counts)
     windows = windows_of(cells_of(NUMERIC), grid, np.array([end]), 24)
@@ -161,7 +161,7 @@ def test_a_partial_window_is_judged_by_the_hours_that_it_has(hours: int, shift: 
 
 def test_no_history_gives_no_verdict_and_the_first_limit_is_high() -> None:
     counts = stream(2 * WEEK_HOURS, flat)
-    found = watch().run(make_grid(counts), 0, len(counts), WEEKS)
+    found = learner().run(make_grid(counts), 0, len(counts), WEEKS)
     assert np.isnan(found.distances[found.ends < 72]).all()
     assert set(found.limits[np.isfinite(found.limits)]) == {8.0}
 
@@ -170,8 +170,8 @@ def test_the_hour_of_the_week_is_local_time() -> None:
     change = 15 * WEEK_HOURS  # clocks go forward: the same local hour is an hour earlier in UTC from here on
     shift = np.where(np.arange(18 * WEEK_HOURS + 1) >= change, 1, 0)
     counts = stream(18 * WEEK_HOURS, lambda hour: 3 * daily(hour + shift[:-1]), 200.0)
-    utc = watch(1).run(make_grid(counts), 0, 18 * WEEK_HOURS, WEEKS)
-    local = watch(1).run(make_grid(counts, shift), 0, 18 * WEEK_HOURS, WEEKS)
+    utc = learner(1).run(make_grid(counts), 0, 18 * WEEK_HOURS, WEEKS)
+    local = learner(1).run(make_grid(counts, shift), 0, 18 * WEEK_HOURS, WEEKS)
     assert told(utc, change)
     assert not told(local, change - WEEK_HOURS)
 
@@ -181,8 +181,8 @@ def test_quiet_hours_are_neither_judged_nor_learnt() -> None:
     counts = stream(18 * WEEK_HOURS, lambda hour: 3.0 * ((hour >= day.start) & (hour < day.stop)))
     quiet = np.zeros(len(counts), dtype=np.bool_)
     quiet[day] = True
-    assert len(told(watch().run(make_grid(counts), 0, len(counts), WEEKS))) == 1
-    found = watch().run(make_grid(counts, quiet=quiet), 0, len(counts), WEEKS)
+    assert len(told(learner().run(make_grid(counts), 0, len(counts), WEEKS))) == 1
+    found = learner().run(make_grid(counts, quiet=quiet), 0, len(counts), WEEKS)
     assert told(found) == []
     inside = (found.ends > day.start) & (found.ends < day.stop + 24)
     assert np.isnan(found.distances[inside]).all()
@@ -190,7 +190,7 @@ def test_quiet_hours_are_neither_judged_nor_learnt() -> None:
 
 def test_watching_day_by_day_is_the_same_as_all_at_once() -> None:
     grid = make_grid(stream(10 * WEEK_HOURS, daily))
-    whole, parts = watch(6), watch(6)
+    whole, parts = learner(6), learner(6)
     at_once = whole.run(grid, 0, 10 * WEEK_HOURS, WEEKS)
     pieces = [parts.run(grid, begin, begin + 28, WEEKS) for begin in range(0, 10 * WEEK_HOURS, 28)]
     for name in ("ends", "excess", "distances", "limits"):
@@ -199,7 +199,7 @@ def test_watching_day_by_day_is_the_same_as_all_at_once() -> None:
 
 def test_window_by_window_is_the_same_as_all_at_once() -> None:
     grid = make_grid(stream(6 * WEEK_HOURS, daily), first=5)
-    whole, single = watch(6), watch(6)
+    whole, single = learner(6), learner(6)
     at_once = whole.run(grid, 0, 6 * WEEK_HOURS, WEEKS)
     for end, worst in zip(at_once.ends.tolist(), at_once.distances, strict=True):
         found = judge_together([single], single.cells, grid, end)[1].worst[0] if single.learn(grid, end) else np.nan
@@ -217,8 +217,8 @@ def test_columns_together_are_the_same_as_each_alone() -> None:
     grid, offsets = make_grid(np.concatenate(counts, axis=1)), np.cumsum([0, *(c.size for c in columns[:-1])]).tolist()
     for chosen in ([0, 1, 2, 3], [1, 3], [2]):
         cells = Cells([columns[k] for k in chosen], [offsets[k] for k in chosen])
-        together = [Watch(Cells([columns[k]], [offsets[k]]), 6) for k in chosen]
-        alone = [watch_of(columns[k], 6) for k in chosen]
+        together = [Learner(Cells([columns[k]], [offsets[k]]), 6) for k in chosen]
+        alone = [learner_of(columns[k], 6) for k in chosen]
         for end in range(4 * WEEK_HOURS, 5 * WEEK_HOURS, 6):
             assert all(one.learn(grid, end) for one in together)
             windows, found = judge_together(together, cells, grid, end)

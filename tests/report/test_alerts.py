@@ -42,6 +42,6 @@ def test_what_is_silenced_is_apart_and_what_ended_is_left_out() -> None:
     parts = arrange([replace(given, alerts=known)], {first.key})
     assert {name: [told.alert for told in part] for name, part in parts.items()} == {
         "up": [second, pending],
-        "silenced": [first],
+        "muted": [first],
     }
     assert parts["up"][1].text == "not judged since the start"

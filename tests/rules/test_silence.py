@@ -145,8 +145,8 @@ def test_mutes_says_why_for_each_firing_alert() -> None:
     alerts = [firing(), firing("high", severity="critical"), firing("drift", "s5"), firing("drift", "s6"), calm]
     silences = [silence({"column": "s5"}), silence({"column": "s6"}, START + 10)]
     assert mutes(alerts, silences, START) == {
-        key("bmi"): "high (critical) fires on the same column",
-        key("s5"): f"silence 1 by ann until {iso(START + HOUR)}: known outage",
+        key("bmi"): ("inhibited", "high (critical) fires on the same column"),
+        key("s5"): ("silenced", f"silence 1 by ann until {iso(START + HOUR)}: known outage"),
     }
 
 

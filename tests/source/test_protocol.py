@@ -7,7 +7,7 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from monitor.columns.batch import fold
+from monitor.columns.batch import into_windows
 from monitor.columns.binning import Binner
 from monitor.exposition import families
 from monitor.series import Series
@@ -38,7 +38,7 @@ class Table:
         while self.waiting:
             part = self.rows[self.done : self.done + 10]
             times = np.full(len(part), round(MIDNIGHT * 1e9))
-            counts = fold(Binner(self.series.schema), part, times, 60)
+            counts = into_windows(Binner(self.series.schema), part, times, 60)
             gaps = (Gap("dropped", "2023-11-15T00:00:00Z", "2023-11-15T00:01:00Z", 3, "away"),)
             upto = self.done + len(part)
             yield Handover(str(upto), {(self.series, start): one for start, one in counts.items()}, {}, gaps, len(part))

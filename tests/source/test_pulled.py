@@ -14,7 +14,7 @@ from werkzeug.test import Client
 
 from monitor import Monitor, watched
 from monitor.clock import ManualClock, iso
-from monitor.columns.batch import fold
+from monitor.columns.batch import into_windows
 from monitor.columns.binning import Binner
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError, SourceError
@@ -48,7 +48,9 @@ class Rows(Pulled):
         if self.words:
             self.remark(self.words)
         for upto in range(int(cursor or 0) + 5, self.rows + 1, 5):
-            counts = fold(Binner(self.series.schema), np.zeros((5, 4)), np.full(5, round(MIDNIGHT * 1e9)), self.base)
+            counts = into_windows(
+                Binner(self.series.schema), np.zeros((5, 4)), np.full(5, round(MIDNIGHT * 1e9)), self.base
+            )
             yield Handover(str(upto), {(self.series, start): one for start, one in counts.items()}, rows=5)
         if self.error:
             raise self.error

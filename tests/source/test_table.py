@@ -205,7 +205,7 @@ def test_settings_that_cannot_be(lake, clock):
     for old, new, words in (
         ('table = "lake.predictions"', "", "a `table` or a `query`"),
         ('time = "served_at"', "", "source.time"),
-        ('prediction = ["score"]', 'prediction = ["a", "b"]', "names 2 columns; the reference has prediction"),
+        ('prediction = ["score"]', 'prediction = ["a", "b"]', "names 2 columns, but the reference has 1: prediction"),
     ):
         (lake.folder / "config.toml").write_text(given.replace(old, new))
         with pytest.raises(ConfigError, match=words):

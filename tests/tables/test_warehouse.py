@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.errors import DataError
-from monitor.reference.bin_edges import edges_in, edges_of
+from monitor.reference.bin_edges import edges_of_gaps, edges_of_values
 from monitor.reference.file import Reference
 from monitor.tables import warehouse
 from monitor.tables.warehouse import TableColumns
@@ -133,7 +133,7 @@ def test_the_edges_are_those_of_all_values(values, few, bins):
     distinct, rows = np.unique(values, return_counts=True)
     assert facts.gaps is not None
     if facts.distinct is None:
-        assert edges_in(facts.gaps, facts.low, facts.high) == edges_of(distinct, rows, bins)
+        assert edges_of_gaps(facts.gaps, facts.low, facts.high) == edges_of_values(distinct, rows, bins)
     else:
         assert facts.distinct == dict(zip(distinct.tolist(), rows.tolist(), strict=True))
 
@@ -155,7 +155,10 @@ def test_approximate_edges_are_near_their_ranks(shape: str) -> None:
     connection.disconnect()
     assert facts.gaps is not None
     assert len(asked) == 5, "facts, two moments, distinct values, percentiles: no scan more"
-    found, wanted = edges_in(facts.gaps, facts.low, facts.high), edges_of(*np.unique(values, return_counts=True), 20)
+    found, wanted = (
+        edges_of_gaps(facts.gaps, facts.low, facts.high),
+        edges_of_values(*np.unique(values, return_counts=True), 20),
+    )
     assert len(found) == len(wanted)
     ranks = np.searchsorted(np.sort(values), [found, wanted]) / len(values)
     assert np.abs(ranks[0] - ranks[1]).max() < 0.006

@@ -113,8 +113,8 @@ def test_without_a_holdout_it_says_how_to_get_one(folder: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--holdout", "data.csv"], "has the rows of --data"),
-        (["--holdout", "copy.csv"], "has the rows of --data"),
+        (["--holdout", "data.csv"], "has the same rows as --data"),
+        (["--holdout", "copy.csv"], "has the same rows as --data"),
         (["--holdout", "gone.csv"], "gone.csv"),
         (["--holdout", "other.csv"], "has no column noise"),
         (["--positive", "bad"], "need --holdout"),

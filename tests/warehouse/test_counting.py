@@ -14,7 +14,7 @@ from hypothesis.strategies import booleans
 from monitor.capture.names import UnseenNames
 from monitor.columns.column import Column, Schema
 from monitor.errors import SourceError
-from monitor.source.table import Counter
+from monitor.source.table import TableCounter
 from monitor.warehouse.counting import Counting
 from monitor.warehouse.engine import readable, rows_of
 from tests.warehouse.postgres import postgres
@@ -86,7 +86,9 @@ def assert_types_of_its_own_are_read(connection: Any) -> None:
         connection.con.commit()
     mood = Column("mood", "feature", "categorical", categories=("happy", "angry"))
     schema = Schema((mood, Column("price", "feature", "numeric", (0.5,))))
-    counter = Counter(Counting(schema, ["mood", "price"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
+    counter = TableCounter(
+        Counting(schema, ["mood", "price"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60
+    )
     for rows in (rows_of(connection, "moods"), rows_of(connection, "", "SELECT * FROM moods")):
         rows = readable(connection, rows, ("served_at", "mood", "price"))
         counter.counting.check(rows.schema())
@@ -101,7 +103,7 @@ def assert_decimals_beyond_doubles_are_infinite(connection: Any) -> None:
                        " FROM unnest(ARRAY['1e400', '-1e400', '0.5', '2', 'NaN', 'Infinity', NULL]) AS x")  # fmt: skip
         connection.con.commit()
     schema = Schema((Column("price", "feature", "numeric", (0.5,)),))
-    counter = Counter(Counting(schema, ["price"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
+    counter = TableCounter(Counting(schema, ["price"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
     windows, _ = counter.count(
         connection.to_pyarrow, readable(connection, rows_of(connection, "decimals"), ("served_at", "price"))
     )
@@ -121,7 +123,7 @@ def test_another_spelling_is_found_in_however_many_minutes_it_is(duck, monkeypat
     schema = Schema((Column("price", "feature", "categorical", categories=("1.5", "2")),))
     duck.raw_sql("""CREATE OR REPLACE TABLE minutes AS SELECT TIMESTAMP '2026-01-02 03:00:00' + INTERVAL 1 MINUTE * i
         AS served_at, (1.5 + i % 3 / 2)::DECIMAL(9, 3) AS price FROM range(12) AS t(i)""")
-    counter = Counter(Counting(schema, ["price"], "served_at", "duckdb"), UnseenNames(None, schema, 10), 60)
+    counter = TableCounter(Counting(schema, ["price"], "served_at", "duckdb"), UnseenNames(None, schema, 10), 60)
     windows, named = counter.count(duck.to_pyarrow, duck.table("minutes"))
     assert [batch.counts.tolist() for batch in windows.values()] == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]] * 4
     assert named == {(0, "2.5"): 4}
@@ -130,7 +132,7 @@ def test_another_spelling_is_found_in_however_many_minutes_it_is(duck, monkeypat
 @pytest.mark.parametrize("answered", [1, 2])
 def test_rows_that_change_while_they_are_counted_are_not_taken(duck, tmp_path, answered):
     counting = Counting(SCHEMA, list(COLUMNS), "served_at", "duckdb")
-    counter, asked = Counter(counting, UnseenNames(tmp_path / "names", SCHEMA, 10), 60), []
+    counter, asked = TableCounter(counting, UnseenNames(tmp_path / "names", SCHEMA, 10), 60), []
     duck.con.register("predictions", arrow(HARD_ROWS))
 
     def run(query):

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames
-from monitor.columns.batch import Batch, fold, unseen
+from monitor.columns.batch import Batch, count_unseen, into_windows
 from monitor.columns.binning import Binner
 from monitor.columns.column import Column, Schema
-from monitor.source.table import Counter
+from monitor.source.table import TableCounter
 from monitor.warehouse.counting import Counting
 from monitor.warehouse.engine import rows_of
 
@@ -122,7 +122,7 @@ def own_counts(folder: Path, rows: Sequence[Row], keep: int) -> tuple[dict[int, 
             column = [None if value is None else np.float32(value) for value in column]
         values[:, position] = encoder.column(position, column)
     times = np.array([round(row[0].timestamp() * 1e6) * 1000 for row in rows], np.int64)
-    return fold(Binner(SCHEMA), values, times, 60) if rows else {}, unseen(values, SCHEMA, names.names)
+    return into_windows(Binner(SCHEMA), values, times, 60) if rows else {}, count_unseen(values, SCHEMA, names.names)
 
 
 def engine_counts(
@@ -133,7 +133,7 @@ def engine_counts(
     found = Counting(SCHEMA, list(COLUMNS), "served_at", connection.name, apart=apart)
     found.check(rows.schema())
     part = found.between(rows, BEGIN.timestamp() - 60, BEGIN.timestamp() + 86400)
-    return Counter(found, names, 60).count(connection.to_pyarrow, part)
+    return TableCounter(found, names, 60).count(connection.to_pyarrow, part)
 
 
 def assert_same(theirs: dict[int, Batch], ours: dict[int, Batch]) -> None:

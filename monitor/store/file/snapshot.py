@@ -21,7 +21,7 @@ MODE = 0o444
 
 
 def write_snapshot(database: Path, target: Path) -> int:
-    """Copy the database as it is at this moment to `target`, which is replaced; the copy's size in bytes.
+    """Copy the database as it is at this moment to `target`, which is replaced. Returns the copy's size in bytes.
 
     Works from any process, beside a running server. The file appears under its name when all of it is on the disk.
     Raises StoreError.

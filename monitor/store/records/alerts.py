@@ -79,9 +79,9 @@ def list_events(
     most: int = 100,
     span: Span | None = None,
 ) -> list[Row]:
-    """Rows of `alert_events`, of one model, version or column or all, the newest first. All versions if it is empty.
+    """Rows of `alert_events`, of one model, version or column or all, the newest first.
 
-    `span`: only those of a period.
+    An empty version means all versions. `span`: only those of a period.
     """
     return read(
         connection,
@@ -93,10 +93,10 @@ def list_events(
 
 
 def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> dict[str, list[Row]]:
-    """Events of each alert of a model version that was not over before a period, by event id, in their order.
+    """Events of each alert that was still up in the period, by event id, in their order.
 
-    Of all versions if it is empty. `direction`: what changed, of an event that a verdict caused. None of the events is
-    later than the period.
+    An empty version means all versions. `direction`: what changed, of an event that a verdict caused. None of
+    the events is later than the period.
     """
     rows = read(
         connection,

@@ -1,4 +1,4 @@
-"""What verdicts on performance rest on: the sums of their windows, which go on changing where they came from."""
+"""The sums that a verdict on performance was given from, kept because the live sums change later."""
 
 from __future__ import annotations
 

@@ -35,14 +35,14 @@ class Ledger:
         self._windows: dict[int, Windows] = {}
 
     def open(self, connection: sqlite3.Connection, series: Series) -> Windows:
-        """Take up a series as the store has it."""
+        """Load a series as the store has it, at the first call."""
         if series.id not in self._windows:
             self._windows[series.id] = Windows(connection, series, self._seconds)
         return self._windows[series.id]
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """Forget the series that are opened within if that fails: what is rolled back gives their ids to others."""
+        """If opening fails, forget the series opened meanwhile: after the rollback their ids are given to others."""
         before = dict(self._windows)
         try:
             yield
@@ -83,12 +83,12 @@ class Ledger:
             connection.execute("INSERT OR REPLACE INTO sources (name, cursor) VALUES (?, ?)", (source, handover.cursor))
 
     def commit(self) -> None:
-        """What was kept is committed."""
+        """Publish the new totals: the transaction is committed."""
         for windows in self._windows.values():
             windows.commit()
 
     def forget(self) -> None:
-        """What was kept was rolled back."""
+        """Drop what `keep` added: the transaction was rolled back."""
         for windows in self._windows.values():
             windows.forget()
 
@@ -157,7 +157,11 @@ class Windows:
                     return row["id"], whole
             except StoreError:
                 pass
-            log.error("the counts of open window %d do not add up to it: run `%s verify`", row["id"], program())
+            log.error(
+                "the counts of open window %d do not add up to its number of rows: run `%s verify`",
+                row["id"],
+                program(),
+            )
             seal(connection, "id = ?", row["id"])
         cursor = connection.execute("INSERT INTO windows (series_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
         return int(cursor.lastrowid or 0), empty_batch(self.series.schema)
@@ -196,7 +200,7 @@ def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
 
 
 def drop_cursors(connection: sqlite3.Connection, key: str) -> None:
-    """Forget how far the journals of a key came. Nothing is left of them; the process's own are of no key."""
+    """Delete the cursors of the journals under a key, once the journals are gone. The process's own have no key."""
     seals.delete(connection, "sources", "substr(name, instr(name, '@') + 1) = ?", key)
 
 

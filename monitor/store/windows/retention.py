@@ -169,24 +169,29 @@ def trusted_time(connection: sqlite3.Connection, now: float, pace: float = PACE)
 
 
 def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float, freed: int = FREED) -> None:
-    """Drop what has become too old, and what is from days to come: about `freed` bytes of it."""
-    least, future, before = live_bytes(connection) - freed, now + 2 * DAY, trusted - ages.keep
+    """Drop what is too old, and what is dated more than two days ahead (a clock was wrong).
+
+    Ends once about `freed` bytes are free. `trusted`: the time by which things age, see `trusted_time`.
+    """
+    enough, too_far_ahead, oldest_kept = live_bytes(connection) - freed, now + 2 * DAY, trusted - ages.keep
 
     def repeat(step: Callable[[], object]) -> None:
         for _ in range(BLOCKS):
-            if live_bytes(connection) < least or not step():
+            if live_bytes(connection) < enough or not step():
                 break
 
     for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
-        repeat(partial(_coarsen, connection, seconds, trusted - age, trusted - age - seconds, future))
-    _drop_days(connection, before)
+        # An hour (or day) of verdicts is thinned out as a whole: its first one waits until its last one is old enough.
+        moments = {"windows": trusted - age, "verdicts": trusted - age - seconds}
+        repeat(partial(_coarsen, connection, seconds, **moments, too_far_ahead=too_far_ahead))
+    _drop_days(connection, oldest_kept)
     roll_up_sums(connection, trusted - ages.hours)
-    seals.delete(connection, "performance_sums", "start + seconds <= ?", before)
+    seals.delete(connection, "performance_sums", "start + seconds <= ?", oldest_kept)
     for table in OF_DAYS:
-        repeat(partial(drop_rows, connection, table, before, future))
-    seals.delete(connection, "unseen_values", "last_seen < ?", iso(before))
-    seals.delete(connection, "sources", "name GLOB 'batch/*' AND cursor < ?", iso(before))
-    seals.delete(connection, "silences", '"end" < ?', iso(before))
+        repeat(partial(drop_rows, connection, table, oldest_kept, too_far_ahead))
+    seals.delete(connection, "unseen_values", "last_seen < ?", iso(oldest_kept))
+    seals.delete(connection, "sources", "name GLOB 'batch/*' AND cursor < ?", iso(oldest_kept))
+    seals.delete(connection, "silences", '"end" < ?', iso(oldest_kept))
 
 
 def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
@@ -195,9 +200,9 @@ def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
     First minutes and verdicts, then hours and the strongest verdicts of each hour, then the days, with what happened
     in them.
     """
-    if _coarsen(connection, HOUR, now - SHED_MINUTES, now - SHED_VERDICTS) or _coarsen(
-        connection, DAY, now - DAY, now - DAY
-    ):
+    if _coarsen(connection, HOUR, windows=now - SHED_MINUTES, verdicts=now - SHED_VERDICTS):
+        return True
+    if _coarsen(connection, DAY, windows=now - DAY, verdicts=now - DAY):
         return True
     moments = [(moment, table) for table in OF_DAYS if (moment := oldest(connection, table)) and moment < now - DAY]
     moment, table = min(moments, default=(math.inf, ""))
@@ -210,15 +215,15 @@ def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
 
 
 def _coarsen(
-    connection: sqlite3.Connection, seconds: int, windows: float, verdicts: float, future: float = math.inf
+    connection: sqlite3.Connection, seconds: int, *, windows: float, verdicts: float, too_far_ahead: float = math.inf
 ) -> bool:
     """Drop the minutes of the oldest hour or thin its verdicts out (or the hours of a day), whichever is older.
 
-    Only windows that ended by one moment and verdicts up to another, or what is from the `future`. False if there is
-    nothing of that.
+    Only windows that ended by one moment and verdicts up to another, or what is dated after `too_far_ahead`. False if
+    there is nothing of that.
     """
-    end, at = _oldest_parts(connection, seconds, windows, future), oldest(connection, "drift", seconds)
-    if at is not None and not verdicts < at <= future - seconds and (end is None or at < end):
+    end, at = _oldest_parts(connection, seconds, windows, too_far_ahead), oldest(connection, "drift", seconds)
+    if at is not None and not verdicts < at <= too_far_ahead - seconds and (end is None or at < end):
         return thin(connection, seconds)
     return end is not None and drop_parts(connection, seconds, end - seconds)
 

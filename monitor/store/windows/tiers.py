@@ -29,7 +29,7 @@ GRACE = {HOUR: 120, DAY: 600}
 LATE = DAY
 #: Histograms that one call sums up at most, or one group if that has more: a quarter of a second's work.
 WORK = 100_000
-#: Windows from days to come, written under a clock that was wrong, do not wait: they would not age for as long.
+#: Windows from the future, written under a clock that was wrong, do not wait: they would not age for as long.
 _DUE = """
     SELECT series_id, start - start % :long AS began FROM windows
     WHERE parent_id IS NULL AND seconds >= :short AND seconds < :long AND (start < :until OR start > :future)
