@@ -52,7 +52,7 @@ class Instruments:
         return mine
 
     def took(self, seconds: float) -> None:
-        """Count a prediction request that was answered after so many seconds."""
+        """Count a prediction request that was answered after `seconds` seconds."""
         mine = self._mine()
         mine.seconds[bisect_left(SECONDS, seconds)] += 1
         mine.seconds_sum += seconds

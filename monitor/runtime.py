@@ -65,7 +65,7 @@ RETIRE = 60.0
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
 
-#: Seconds that a change may take: `erase` has the whole database written anew.
+#: Seconds that a change may take: `erase` has the whole database rewritten.
 CHANGE_TIMEOUT = 600.0
 
 #: Bytes of journals that may always wait to be folded; and a quarter of `[data] max_size`, if that is more.
@@ -87,7 +87,7 @@ class Runtime:
         clock: Clock | None = None,
         failed: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Open the data folder and take up where the last process stopped. `failed`: why models are not watched.
+        """Open the data folder and resume where the last process stopped. `failed`: why models are not watched.
 
         Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
         """

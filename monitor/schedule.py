@@ -77,7 +77,7 @@ class Schedule:
                 return
             thread = getattr(self._scheduler, "_thread", None)
             if thread is None or not thread.is_alive():
-                log.error("the scheduler's thread has died; it is started anew")
+                log.error("the scheduler's thread has died; it is started again")
                 self._scheduler = _Ticker()
                 self._scheduler.start()
             self._arm(soon=True)

@@ -211,7 +211,7 @@ class Watched:
         folder: Path,
         series: Series | None = None,
     ) -> Followed:
-        """Take up a journal that is recorded elsewhere, in `folder`/journal and `folder`/outcomes, at its cursors.
+        """Follow a journal that is recorded elsewhere, in `folder`/journal and `folder`/outcomes, at its cursors.
 
         `key`: its name beside the others, the same for ever; `token`: what the ids of its predictions begin with from
         the sequence number `first` on; `series`: of its predictions, that of this version by default. Call `follow`

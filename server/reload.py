@@ -109,7 +109,7 @@ class Reloading:
         return said, good
 
     def reload(self) -> str:
-        """Take up what has changed, and say what. Raises TelltaleError, and changes nothing, if anything is wrong."""
+        """Load what has changed, and say what. Raises TelltaleError, and changes nothing, if anything is wrong."""
         config, before = self._read_config(), self._runtime.config
         refuse_other_changes(before, config)
         changed = [
@@ -156,4 +156,4 @@ def refuse_other_changes(before: Config, after: Config) -> None:
     same = {"model", "models", "source", "sources", "rules", "file"}
     fields = (field for field in Config.__dataclass_fields__ if field not in same)
     if changed := [f"[{name}]" for name in fields if getattr(before, name) != getattr(after, name)]:
-        raise ConfigError(f"{', '.join(changed)} changed: restart for that; a reload takes up models and rules")
+        raise ConfigError(f"{', '.join(changed)} changed: restart for that; a reload loads models and rules only")

@@ -96,7 +96,7 @@ def tutorial_rows(classification: bool, seed: int | None) -> Iterator[Case]:
 
 
 def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None, flip: float = 0.0) -> Iterator[Case]:
-    """Rows drawn with replacement from the data set, each named feature moved by so many standard deviations.
+    """Rows drawn with replacement from the data set, each named feature moved by its number of standard deviations.
 
     The outcome is that of the row before it was moved; `flip`: share of outcomes that are sent wrong.
     """
@@ -316,7 +316,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--rate", type=_number(float, 0, MOST), metavar="N", help=rate)
     add("--count", type=_number(int, 1, MOST), metavar="N", help="rows in all (default: 60, resampled: 1000)")
     add("--batch", type=_number(int, 1, MOST), metavar="N", help="rows in a request (default: 1)")
-    shift = "move a feature by so many of its standard deviations; may be repeated"
+    shift = "move a feature by SIGMAS of its standard deviations; may be repeated"
     add("--shift", action="append", default=[], metavar="FEATURE=SIGMAS", help=shift)
     outcomes = "after each prediction send what the data set says of its row, as its outcome"
     add("--outcomes", action="store_true", help=outcomes)

@@ -1,6 +1,6 @@
 """What rules would have done over recorded evaluations: the events, and how often people would have been told.
 
-Pure: the evaluations come from the store or from windows judged anew, and pass through `advance` as they would
+Pure: the evaluations come from the store or from windows judged again, and pass through `advance` as they would
 have in service. Verdicts of the same windows under other thresholds need `drift.evaluate` first.
 """
 

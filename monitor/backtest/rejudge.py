@@ -1,4 +1,4 @@
-"""The past, judged anew: what rules would have said at each evaluation, from the windows that are stored.
+"""The past, judged again: what rules would have said at each evaluation, from the windows that are stored.
 
 Windows are read once and summed up cumulatively, so that a test window of any length is a difference of two rows; all
 evaluations of a block are then measured in one pass (`monitor.drift.evaluate.Answers`).

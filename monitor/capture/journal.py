@@ -292,7 +292,7 @@ class Journal(Reader):
         return self._dropping
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows can be appended now without a drop; for a caller that can refuse them.
+        """Whether `rows` rows can be appended now without a drop; for a caller that can refuse them.
 
         Allocates the next segment if the newest one is too short. Rows beyond that segment may still find no room.
         """

@@ -82,8 +82,8 @@ class SegmentHead(NamedTuple):
 class Notes(NamedTuple):
     """Facts behind a segment's header that change while it is in use; they survive the death of the process.
 
-    `last`: highest number behind the segment's end that was dropped for want of room, 0 if none was; `began`, `ended`:
-    when the first and the last were dropped, in ns since 1970 UTC; `cause`: number of the disk's error.
+    `last`: highest number behind the segment's end that was dropped because there was no room, 0 if none was; `began`,
+    `ended`: when the first and the last were dropped, in ns since 1970 UTC; `cause`: number of the disk's error.
     """
 
     opened: bool = False

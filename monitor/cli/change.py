@@ -41,7 +41,7 @@ from monitor.store.records.erase import Wanted, columns_of_category, find, moved
 from monitor.store.windows.retention import Maintenance
 from monitor.store.windows.rows import load_version
 
-#: Seconds that a command waits for the server; `erase` has the whole database written anew.
+#: Seconds that a command waits for the server; `erase` has the whole database rewritten.
 PATIENCE, PATIENCE_LONG = 40.0, 600.0
 
 

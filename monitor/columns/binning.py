@@ -71,7 +71,7 @@ def _grid(edges: Floats) -> Grid | None:
 
 
 def _grid_of(edges: Floats, cells: int, most: int) -> Grid | None:
-    """Tables for a grid of so many cells; None if a cell would hold more than `most` edges."""
+    """Tables for a grid of `cells` cells; None if a cell would hold more than `most` edges."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         scale = cells / (edges[-1] - edges[0])
         shift = edges[0] * scale

@@ -15,7 +15,7 @@ from scipy.special import gammaincc, gammainccinv
 from monitor.columns.column import Floats, Mask
 from monitor.drift.layout import Measured, Pair
 
-#: Deviations by which an exact mean may differ from that of the places before bins are settled anew.
+#: Deviations by which an exact mean may differ from that of the places before bins are settled again.
 SETTLED = 0.02
 
 #: A mean farther out than this many spans of the edges is nonsense, as of a sum that has overflowed.

@@ -419,7 +419,7 @@ def _beside(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def _repeated(values: Sequence[T], times: int) -> list[T]:
-    """Each value so many times, one after the other."""
+    """Each value `times` times, one after the other."""
     return [*chain.from_iterable(zip(*[values] * times, strict=True))]
 
 

@@ -243,7 +243,7 @@ def _is_mixture(window: Floats, before: Floats, after: Floats) -> bool:
 
 
 def _refine(counts: Floats, cuts: list[int]) -> list[int]:
-    """Place each cut anew between its neighbours, and drop those that are not sure any more."""
+    """Place each cut again between its neighbours, and drop those that are not sure any more."""
     for _ in range(MOST):
         refined = []
         for low, high in _stretches(cuts, len(counts)):

@@ -184,7 +184,7 @@ def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics:
 
 
 def write_serving(form: Form, snapshot: Snapshot, series_dropped: int) -> None:
-    """Write how the model is served: a few dozen series, written anew for every scrape."""
+    """Write how the model is served: a few dozen series, written again for every scrape."""
     health = snapshot.health
     own = {f.PREDICTIONS: snapshot.predictions, f.COUNTING_SINCE: snapshot.since, f.SERIES_DROPPED: series_dropped}
     for family, value in {**own, **health.model}.items():

@@ -123,7 +123,7 @@ class Evaluator:
         self._open = False
 
     def restore(self, connection: sqlite3.Connection) -> None:
-        """Take up the alerts where the last process left them; those of another model version are not continued."""
+        """Resume the alerts where the last process left them; those of another model version are not continued."""
         model = self.series.model
         alerts, version = alert_store.load_alerts(connection, model), verdict_store.judged_version(connection, model)
         if version in ("", self.series.version):

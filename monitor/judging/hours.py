@@ -41,7 +41,7 @@ class Hours:
         self._rows, self._known, self._shift = (np.zeros(1, dtype=np.int64) for _ in range(3))
 
     def _reserve(self, rows: int) -> None:
-        """Have room for so many rows, and for more; a short history takes little memory, however many models."""
+        """Have room for `rows` rows, and for more; a short history takes little memory, however many models."""
         if rows > len(self._rows):
             room = max(min(2 * rows, self.kept + WEEK_HOURS + DAY_HOURS + 1), rows)
             for name in ("_counts", "_sums", "_rows", "_known", "_shift"):
@@ -51,7 +51,7 @@ class Hours:
                 setattr(self, name, new)
 
     def read(self, connection: sqlite3.Connection, end: int) -> bool:
-        """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known.
+        """Read on up to an hour, and what came late; all again if that is long after, or before, what is known.
 
         Returns whether hours that had been read have changed.
         """

@@ -70,7 +70,7 @@ class Learnt:
         self._replayed.clear()
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Take up what earlier processes have learnt."""
+        """Load what earlier processes have learnt."""
         self._load(connection, None)
         self._stored = {key: learner.day for key, learner in self._learners.items() if learner.learned}
 

@@ -82,7 +82,7 @@ def whole_hours(span: Span) -> Span:
 
 @dataclass(frozen=True)
 class JudgedPerformance:
-    """One rule's verdict on performance. `total`: the sums of its window, which has so many `predictions`.
+    """One rule's verdict on performance. `total`: the sums of its window, which has `predictions` predictions.
 
     `settle`: see `settle_time`. `rests`: what it rests on, as it is stored.
     `fresh`: it is stored; in between, only what is shown is renewed. `estimates`: of a rule on an estimate, by name.

@@ -139,7 +139,7 @@ class Usual:
     def _replay(self, rule: Rule, length: int, hour: int, days: float) -> float:
         """Judge the stored windows that end before `hour`, for each column that has judged none yet.
 
-        Stops after so many `days` of history, but not before one column is done; returns the days that are left. So a
+        Stops after `days` days of history, but not before one column is done; returns the days that are left. So a
         long history of many columns takes several evaluations, and a column is not judged before its turn.
         """
         for position in self._covers[rule.name]:

@@ -209,7 +209,7 @@ class Monitor(Observing):
         monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
         log.error(
             "the monitor did not start; predictions go on and are not recorded: %s; %s",
-            *(monitor.error, "mend that and start the service again"),
+            *(monitor.error, "fix that and start the service again"),
         )
         return monitor
 

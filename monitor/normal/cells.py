@@ -1,7 +1,7 @@
 """Which shares of a column are watched: the cells of its histogram.
 
 Bulk cells are the column's shape: the cumulative share at each inner edge (numeric), or the share of each known
-category. They are shares of the rows that have a value. Tail cells are what goes wrong at the rim: missing, below and
+category. They are shares of the rows that have a value. Tail cells are what goes wrong at the edges: missing, below and
 above the reference's range, infinite, unseen, the fullest bin (a frozen sensor). They are shares of all rows.
 """
 
@@ -45,12 +45,12 @@ class Cells:
             end = begin + column.value_bins
             if column.numeric:
                 shape = [("", begin, begin + i + 1) for i in range(len(column.edges))]
-                rim = [("below", begin, begin + 1), ("above", end - 1, end)] if shape else []
-                rim.append(("nonfinite", end + 1, end + 2))
+                tail = [("below", begin, begin + 1), ("above", end - 1, end)] if shape else []
+                tail.append(("nonfinite", end + 1, end + 2))
             else:
                 shape = [(name, begin + i, begin + i + 1) for i, name in enumerate(column.categories)]
-                rim = [("other", end - 1, end)]
-            cells = [*shape, ("missing", end, end + 1), *rim, ("fullest", begin, end)]
+                tail = [("other", end - 1, end)]
+            cells = [*shape, ("missing", end, end + 1), *tail, ("fullest", begin, end)]
             names += [name for name, *_ in cells]
             ranges += [(low, high) for _, low, high in cells]
             rows += [(begin, end), (begin, begin + column.size)]

@@ -67,7 +67,7 @@ class Grid:
         return out
 
     def weeks_before(self, ends: Ints, weeks: Ints) -> Ints:
-        """The same local time so many weeks earlier."""
+        """The same local time `weeks` weeks earlier."""
         plain = ends - weeks * WEEK_HOURS
         inside = np.clip(plain, 0, self.hours)
         out: Ints = plain + self.shift[np.clip(ends, 0, self.hours)] - self.shift[inside]

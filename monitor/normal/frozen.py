@@ -20,7 +20,7 @@ SAME = 1e-6
 
 
 class Repeated(NamedTuple):
-    """How many hours with values a column has repeated one value up to now, with so many rows.
+    """How many hours with values a column has repeated one value up to now, and their `rows`.
 
     `longest`: hours of the longest such time before. `known`: hours with values that were looked at.
     """

@@ -138,7 +138,7 @@ class Learner:
         return self._limits[1]
 
     def learn(self, grid: Grid, end: int) -> bool:
-        """Learn anew if a day has begun since the last time; whether anything is known of windows that end at `end`."""
+        """Learn again if a day has begun since. Returns whether anything is known of windows that end at `end`."""
         day = (end + grid.first) // DAY_HOURS * DAY_HOURS
         if day > self.day:
             first = max(day - grid.first - LEARNT, 0)
@@ -238,7 +238,7 @@ class Replayed:
 
 
 def horizon(limits: int, alerts: float) -> float:
-    """Weeks within which each of so many limits may be passed once, if `alerts` a month are accepted of all together.
+    """Weeks within which each of the `limits` may be passed once, if `alerts` a month are accepted of all together.
 
     A column has a limit for its bulk and for each tail cell, at each window length.
 
@@ -249,7 +249,7 @@ def horizon(limits: int, alerts: float) -> float:
 
 
 def limit(maxima: Floats, weeks: float) -> float:
-    """The level that a column's weekly maximum passes once in so many weeks.
+    """The level that a column's weekly maximum passes once in `weeks` weeks.
 
     A Gumbel distribution is fitted to the logarithms of the maxima by quartiles, so that a quarter of bad weeks hardly
     moves the limit. `maxima`: shape (weeks,), in units of the usual scatter, the latest last; only `WEEKS` are used.

@@ -276,7 +276,7 @@ def retry_after(answer: Reply, now: float) -> float | None:
 
 
 def backoff(attempts: int, rng: random.Random) -> float:
-    """Seconds to wait after so many failed attempts: doubling to 60 s, with jitter, never less than 1 s.
+    """Seconds to wait after `attempts` failed attempts: doubling to 60 s, with jitter, never less than 1 s.
 
     >>> [round(backoff(n, random.Random(1)), 1) for n in (1, 2, 3, 10)]
     [1.1, 2.3, 4.5, 34.0]

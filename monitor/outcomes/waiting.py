@@ -36,7 +36,7 @@ PARTS = 8
 #: Ids that are known again at least, if so many were given: the newest ones.
 RECENT = 1 << 20
 
-#: First bits of hashes that the filter of known ids looks at, and the fewest ids in it before it is filled anew.
+#: First bits of hashes that the filter of known ids looks at, and the fewest ids in it before it is filled again.
 FILTER_BITS, MOST_FILTERED = 24, 1 << 22
 _FILTER_SHIFT = np.uint64(64 - FILTER_BITS)
 
@@ -255,7 +255,7 @@ class Keys:
         return found
 
     def _likely(self, keys: Numbers) -> npt.NDArray[np.intp]:
-        """Positions of the ids that may be known. Fills the filter anew once it lets too many through."""
+        """Positions of the ids that may be known. Fills the filter again once it lets too many through."""
         if not self.blocks:
             return np.zeros(0, np.intp)
         if self._filter is None or self._filtered > self._most_filtered:

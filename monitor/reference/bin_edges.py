@@ -29,7 +29,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 def edges_of_values(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) -> tuple[float, ...]:
-    """Choose bin edges for a column that has these values, sorted, each in so many rows.
+    """Choose bin edges for a column that has these `distinct` values, sorted, each in `rows` rows.
 
     A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours. In any
     other column a value that has more than a bin's share of the rows gets a bin of its own, and the rest is cut at its
@@ -47,7 +47,7 @@ def edges_of_values(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = B
 
 
 def gaps_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int) -> list[Gap]:
-    """Find the gaps that hold the edges of a column with these values, sorted, each in so many rows.
+    """Find the gaps that hold the edges of a column with these `distinct` values, sorted, each in `rows` rows.
 
     They are above the values at the wanted ranks, and on both sides of each value with a bin of its own.
 

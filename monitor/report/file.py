@@ -41,7 +41,7 @@ from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import list_windows, sum_range
 from monitor.store.windows.rows import list_gaps, load_version, predictions_of_others
 
-#: So many columns get a section of their own, the worst first; a report should still open in a mail program.
+#: Columns that get a section of their own at most, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
 
 

@@ -32,7 +32,7 @@ ORDER: tuple[str, ...] = (*STATES[:-1], NOT_JUDGED, NOT_WATCHED, "ok")
 #: Most rows with a histogram, the worst first: the page stays below 300 KB.
 MOST_FIGURES = 220
 
-#: Columns that are as they were are listed without a fold if there are at most so many.
+#: Columns that are as they were are listed without a fold if there are at most this many.
 FEW = 12
 
 #: Headings of the overview, the worst first. The last part is the fold, whose summary counts its columns.

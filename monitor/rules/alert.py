@@ -271,7 +271,7 @@ def advance(
     model_version: str,
     covered: Collection[AlertKey] | None = None,
 ) -> tuple[dict[AlertKey, Alert], list[Transition]]:
-    """Move all alerts on by one evaluation at `now`, with evaluations `every` so many seconds.
+    """Move all alerts on by one evaluation at `now`, with evaluations every `every` seconds.
 
     An alert whose rule is gone, or whose column its rule no longer covers, resolves and is then forgotten. A rule that
     gave no result at all (it failed) keeps its alerts as they are. `covered`: keys of all alerts that there can be;

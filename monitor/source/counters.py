@@ -2,7 +2,7 @@
 
 A counter goes on when its replica restarts, wherever it then runs: it belongs to the data folder, which `replica`
 names. So the difference of two readings is exact as long as both are of the same replicas. `Fleet.advance` finds those
-that came, went or began anew in between, and asks for the counters of these alone.
+that came, went or began again in between, and asks for the counters of these alone.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Comparison(NamedTuple):
 
 
 def compare(before: State, seen: Mapping[Replica, Seen]) -> Comparison:
-    """Find which replicas came, went or began anew since a reading."""
+    """Find which replicas came, went or began again since a reading."""
     in_sums = {replica for replica, one in before.seen.items() if one.at == before.at}
     # VictoriaMetrics does not give a number back to the last bit.
     known = {one: was for one, was in before.seen.items() if one in seen and abs(was.since - seen[one].since) < 1}

@@ -285,7 +285,7 @@ class JournalSource(Recorded):
         why: str = "",
         newest: str = "",
     ) -> None:
-        """Take up at a cursor; empty means at the beginning.
+        """Resume at a cursor; empty means at the beginning.
 
         `index`: number of the journal in the store; 0 is that of this process, another one is followed while it is
         written. `why`: what happened to the database, if it is a new one for that. `newest`: up to when the store has

@@ -205,7 +205,7 @@ class OutcomeSource(Recorded):
         load: Callable[[int], Series],
         journal: int = 0,
     ) -> None:
-        """Take up at a cursor. `load` finds a series by its id. `journal`: as of `JournalSource`."""
+        """Resume at a cursor. `load` finds a series by its id. `journal`: as of `JournalSource`."""
         super().__init__(name, folder, series, cursor, clock, find)
         self._taken_up = cursor
         self._predictions, self._load, self.base = predictions, load, journal << JOURNAL_BITS

@@ -80,7 +80,7 @@ class Source(Protocol):
 
     @property
     def dropped(self) -> int:
-        """Predictions that this process could not take for want of room."""
+        """Predictions that this process could not take because there was no room."""
 
     @property
     def dropping(self) -> tuple[float, str] | None:

@@ -44,7 +44,7 @@ class Pulled(ABC):
     delay = 0.0
 
     def __init__(self, name: str, series: Series, cursor: str, settings: SourceConfig, base: int, clock: Clock) -> None:
-        """Take up at a cursor; empty means that nothing was handed over yet. `base`: seconds of a base window."""
+        """Resume at a cursor; empty means that nothing was handed over yet. `base`: seconds of a base window."""
         self.name, self.where, self.series, self.cursor = name, settings.kind, series, cursor
         #: Names of unseen values, if what comes has any; `Watched` sets them.
         self.names: UnseenNames

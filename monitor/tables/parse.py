@@ -38,7 +38,7 @@ class BadRows:
     examples: list[str] = field(default_factory=list)
 
     def add(self, line: int, what: str, lines: int = 1) -> None:
-        """Note one bad row, which takes so many lines of the file. Raises DataError unless bad rows are skipped."""
+        """Note one bad row, which takes `lines` lines of the file. Raises DataError unless bad rows are skipped."""
         if not self.skip:
             raise DataError(f"{self.path}, line {line}: {what}; --skip-bad-rows leaves such rows out")
         self.count += lines

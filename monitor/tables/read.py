@@ -385,7 +385,7 @@ class ParquetReader(Reader):
 
 
 def block_size(columns: int) -> int:
-    """Bytes to read at a time from a file of so many columns.
+    """Bytes to read at a time from a file of `columns` columns.
 
     >>> block_size(10), block_size(1_000)
     (1048576, 8192000)

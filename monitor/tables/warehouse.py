@@ -145,7 +145,7 @@ class TableColumns:
         return values, np.diff(upto, prepend=0)
 
     def _values(self, x: Expr, facts: ColumnProfile, bins: int) -> tuple[Any, Any]:
-        """Return values and the rows of each, as far as the edges of so many bins rest on them."""
+        """Return values and the rows of each, as far as the edges of `bins` bins rest on them."""
         cells, turn = [Cell(facts.low, facts.high, facts.numbers)], 0
         while wanted := unresolved(cells, bins):
             cells = sorted([*(cell for cell in cells if cell not in wanted), *self._cut(x, sorted(wanted), turn % 2)])
@@ -208,7 +208,7 @@ def _clear(x: Expr, least: float) -> Expr:
 
 
 def _part(x: Expr, cell: Cell, at: int, parts: int) -> Expr:
-    """Number of the part of a cell, of so many equal ones, that each value is in; only its order matters."""
+    """Number of the part of a cell, of `parts` equal ones, that each value is in; only its order matters."""
     low, high, width = cell.low, cell.high, cell.high - cell.low
     if math.isinf(width):
         x, low, high, width = x / 2, low / 2, high / 2, high / 2 - low / 2

@@ -136,7 +136,7 @@ def appended(connection: sqlite3.Connection, table: str) -> Iterator[None]:
 
 @contextmanager
 def changing(connection: sqlite3.Connection, table: str, where: str = "1", *values: object) -> Iterator[None]:
-    """Seal anew the rows that are changed within; `where` must find them before and after."""
+    """Seal again the rows that are changed within; `where` must find them before and after."""
     before = sums(connection, table, where, *values)
     yield
     _write(connection, table, before, sums(connection, table, where, *values))

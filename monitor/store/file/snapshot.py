@@ -33,7 +33,7 @@ def write_snapshot(database: Path, target: Path) -> int:
                 closing(connect_read_only(database)) as source,
                 closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
             ):
-                # In one step: it reads one moment, and is not begun anew with every commit of the server.
+                # In one step: it reads one moment, and does not begin again with every commit of the server.
                 source.backup(copy)
                 # Readable without a WAL and its companion, so that no reader needs to write beside the file.
                 copy.execute("PRAGMA journal_mode = DELETE").fetchone()

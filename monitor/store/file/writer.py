@@ -165,7 +165,7 @@ class Writer:
             self._connection.execute("PRAGMA synchronous = FULL")
 
     def rewrite(self) -> None:
-        """Write the whole database anew and empty the WAL, so that nothing is left of what was deleted.
+        """Rewrite the whole database and empty the WAL, so that nothing is left of what was deleted.
 
         On the writer's thread, outside of a transaction. Needs as much room on the disk as the database takes, twice.
         Raises StoreError if there is none, or if a reader keeps the WAL from being emptied.
@@ -174,7 +174,7 @@ class Writer:
             self._connection.execute("VACUUM")
             busy, _, _ = self._move_wal("TRUNCATE")
         except sqlite3.Error as error:
-            raise StoreError(f"the database cannot be written anew: {explained(error)}") from error
+            raise StoreError(f"the database cannot be rewritten: {explained(error)}") from error
         if busy:
             raise StoreError("the WAL cannot be emptied: another program reads the database; end it and try again")
         self.wal_pages = 0

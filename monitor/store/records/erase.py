@@ -101,7 +101,7 @@ def moved_aside(folder: DataFolder) -> list[damaged_files.Evidence]:
 def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: float) -> None:
     """Do what a request asks, on the writer's thread.
 
-    Raises KeyError or TypeError for a request that is malformed, and StoreError if the file cannot be written anew: the
+    Raises KeyError or TypeError for a request that is malformed, and StoreError if the file cannot be rewritten: the
     values are then erased, and may still be in its free pages or in the WAL.
     """
     columns = request["columns"]

@@ -65,7 +65,7 @@ def save(
         return
     numbers = [row.week for row in weeks]
     first, oldest = min(numbers), max(numbers) - KEPT_WEEKS
-    # Only weeks that change are sealed anew: there may be thousands of rows of others.
+    # Only weeks that change are sealed again: there may be thousands of rows of others.
     with seals.changing(
         connection, "usual_weeks", "series_id = ? AND (week >= ? OR week < ?)", series_id, first, oldest
     ):
@@ -134,7 +134,7 @@ def newest_correlation(
 
 
 def in_force(connection: sqlite3.Connection, series_id: int, seconds: float, at: float) -> Floats | None:
-    """Correlation for a window of so many seconds that is judged at `at`, shape (columns, 3); None: nothing is known.
+    """Correlation for a window of `seconds` seconds that is judged at `at`, shape (columns, 3); None: nothing is known.
 
     That of the longest windows that are no longer, or else of the shortest: rows of shorter windows are more alike.
     """

@@ -1,6 +1,6 @@
 """Counts of windows: packed into text, and a row for each column under `id = window * SLOTS + position of the column`.
 
-Rows of an open window are in `open_counts`, written anew with every fold; once it is sealed they move to the end of
+Rows of an open window are in `open_counts`, rewritten with every fold; once it is sealed they move to the end of
 `sealed_counts` for good, where pages fill whole. The view `histograms` has both. The largest count of a list decides
 how it is packed, which the first character says: `1`, a character for each count, its code point being the count and 1;
 `2`, two for each, the digits in base 127 and 1; `[`, a JSON array. So plain SQL can take it apart, and there is one

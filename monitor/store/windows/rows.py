@@ -185,7 +185,7 @@ def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, los
 def list_gaps(
     connection: sqlite3.Connection, start: float = 0.0, end: float = FAR, most: int = -1
 ) -> list[dict[str, Any]]:
-    """What is missing from the record in a period: plain data, the newest first, at most so many (-1: all)."""
+    """What is missing from the record in a period: plain data, the newest first, at most `most` of them (-1: all)."""
     names = ("kind", "start", "end", "lost", "detail")
     rows = connection.execute(
         'SELECT kind, "start", "end", lost, detail FROM gaps '
@@ -197,7 +197,7 @@ def list_gaps(
 
 
 def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Number of gaps, and of predictions that were dropped for want of room."""
+    """Number of gaps, and of predictions that were dropped because there was no room."""
     row = connection.execute("SELECT count(*), sum(CASE WHEN kind = 'dropped' THEN lost END) FROM gaps").fetchone()
     return row[0], row[1] or 0
 
