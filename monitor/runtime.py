@@ -181,15 +181,15 @@ class Runtime:
                     if one.name in self.models:
                         workers[one.name] = Worker(self.folder.path, [one], config, self.clock)
                 with self.ledger.opening():
-                    found = self.writer.transaction(open_all)
+                    opened = self.writer.transaction(open_all)
             except BaseException:
                 self.config = before
                 for worker in workers.values():
                     worker.delete()
                 raise
             self.ledger.commit()
-            until, models = self.clock.monotonic() + RETIRE, self.models | {model.name: model for model in found}
-            for model in found:
+            until, models = self.clock.monotonic() + RETIRE, self.models | {model.name: model for model in opened}
+            for model in opened:
                 if model.name in workers:
                     self.workers.take_over(model, workers[model.name], until)
                 else:

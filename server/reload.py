@@ -126,12 +126,12 @@ class Reloading:
             except TelltaleError:
                 if name not in self._runtime.failed:  # else it is as it was
                     raise
-        for name, one in loaded.items():
-            cover(one.config.rules, one.watch.reference.schema)
+        for name, new in loaded.items():
+            cover(new.config.rules, new.watch.reference.schema)
             old = self._loaded.get(name)
-            if old is not None and (old.config.source != one.config.source or self._runtime.find(name).pulled):
+            if old is not None and (old.config.source != new.config.source or self._runtime.find(name).pulled):
                 raise ConfigError(f"model {name} changed, and its counts are pulled by [source]: restart for that")
-            if old is not None and (old.config.outcomes is None) != (one.config.outcomes is None):
+            if old is not None and (old.config.outcomes is None) != (new.config.outcomes is None):
                 raise ConfigError(f"model {name}: [outcomes] was switched on or off: restart for that")
         if not loaded:
             return "nothing has changed"

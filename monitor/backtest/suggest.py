@@ -86,7 +86,7 @@ def suggest(
     offsets = series.schema.offsets.tolist()
     cells = [Cells([column], [offset]) for column, offset in zip(series.schema.columns, offsets, strict=False)]
     weeks = horizon(sum(one.limits for one in cells) * len(lengths), alerts)
-    grid, found = hours.grid(), []
+    grid, findings = hours.grid(), []
     for position, column in enumerate(series.schema.columns):
         exceeded: list[int] = []
         limits, constant = {}, []
@@ -107,12 +107,12 @@ def suggest(
             smallest = smallest_shift(
                 column, cells[position], level, float(series.reference.deviations[position]), limits
             )
-        found.append((column, starts, limits, smallest, min(constant, default=0.0)))
-    messages = _merge_close(sorted(at for _, starts, *_ in found for at in starts), lengths[0] * HOUR)
+        findings.append((column, starts, limits, smallest, min(constant, default=0.0)))
+    messages = _merge_close(sorted(at for _, starts, *_ in findings for at in starts), lengths[0] * HOUR)
     most = max(len(messages) / 2, 2)
     rows = [
         ColumnAlerts(column.name, column.role, starts, limits, smallest, _proposal(len(starts), most, constant_share))
-        for column, starts, limits, smallest, constant_share in found
+        for column, starts, limits, smallest, constant_share in findings
     ]
     period = Span(float(hours.first * HOUR), float(hours.end * HOUR))
     return Suggestion(period, alerts, lengths, messages, tuple(rows))

@@ -118,17 +118,17 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         columns = choose(columns_of_category(connection), options.columns) if options.columns else None
         wanted = Wanted(None if columns is None else frozenset(columns), options.value)
-        found = find(connection, folder.path, wanted)
+        matches = find(connection, folder.path, wanted)
     aside = moved_aside(folder)
     if not options.dry_run:
         what = {"kind": "erase", "columns": columns, "value": options.value, **by(options)}
         request(config, what, SystemClock(), PATIENCE_LONG)
     verb = "would be erased" if options.dry_run else "erased"
-    kept = [(name, role, len(values)) for (role, name), values in sorted(found.kept.items())]
+    kept = [(name, role, len(values)) for (role, name), values in sorted(matches.kept.items())]
     rows = [(name or "of a model that was dropped", *rest) for name, *rest in kept]
-    texts = f"{words.counted(len(found.verdicts), 'verdict')} and {words.counted(len(found.messages), 'message')}"
-    lines = [*words.table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if found.kept else []
-    values = words.counted(found.values, "unseen value")
+    texts = f"{words.counted(len(matches.verdicts), 'verdict')} and {words.counted(len(matches.messages), 'message')}"
+    lines = [*words.table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if matches.kept else []
+    values = words.counted(matches.values, "unseen value")
     lines.append(f"{values} {verb}, and named no more in {texts}; counts and numbers stay")
     would = "would be " * options.dry_run
     lines += [f"{one.paths[0]}: {would}deleted; nothing can be erased in a damaged database" for one in aside]
@@ -137,10 +137,10 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     )
     data = {
         "dry_run": options.dry_run,
-        "values": found.values,
+        "values": matches.values,
         "columns": [dict(zip(("column", "role", "values"), one, strict=True)) for one in kept],
-        "verdicts": len(found.verdicts),
-        "messages": len(found.messages),
+        "verdicts": len(matches.verdicts),
+        "messages": len(matches.messages),
         "deleted": [str(one.paths[0]) for one in aside],
     }
     return Answer(lines, data)

@@ -88,14 +88,14 @@ def locate(
     cuts, more = _segment(counts)
     cuts = _refine(counts, _joined(counts, cuts))
     bounds = [0, *cuts, len(counts)]
-    found = []
+    changes = []
     for first, cut, last, (low, high) in zip(bounds, cuts, bounds[2:], _stretches(cuts, len(counts)), strict=False):
         posterior, odds = split_posterior(counts[low:high])
         chosen = credible(posterior, level)
         before, after = counts[first:cut].sum(axis=0), counts[cut:last].sum(axis=0)
         sums_of = float(totals[first:cut].sum()), float(totals[cut:last].sum())
         sides = Sides(column, before.tolist(), after.tolist(), sums_of, deviation)
-        found.append(
+        changes.append(
             Onset(
                 start=float(starts[cut]),
                 # A change late in the window before, or early in this one, leaves the same cut as the best.
@@ -109,7 +109,7 @@ def locate(
                 contributions=shifts(column.labels, sides.reference, sides.test),
             )
         )
-    onsets = Onsets(found)
+    onsets = Onsets(changes)
     onsets.more = more
     return onsets
 

@@ -198,16 +198,16 @@ def report_performance(
     delays = outcome_store.read_delays(connection, series)[0]
     settle = settle_time(delays)
     ripe = ripe_until(now, settle)
-    found = outcome_store.read_sums(connection, series, start, end)
+    stored = outcome_store.read_sums(connection, series, start, end)
     baseline = reference.baseline
     parts = []
     # Nothing was before the first window and the first sums, so a period of centuries has no more parts than history.
-    first = min(max(start, min([first_start(connection, series.id), *(at for at, _ in found)])), end)
-    total = sum(found.values(), Sums.zero(target))
-    dense = total.n >= LEAST * len(found)
+    first = min(max(start, min([first_start(connection, series.id), *(at for at, _ in stored)])), end)
+    total = sum(stored.values(), Sums.zero(target))
+    dense = total.n >= LEAST * len(stored)
     width = HOUR if min(end, now) - first <= 4 * DAY and dense else DAY
     for begin in np.arange(first // width * width, min(end, now + HOUR), width).tolist():
-        sums = [one for (at, _), one in found.items() if begin <= at < begin + width]
+        sums = [one for (at, _), one in stored.items() if begin <= at < begin + width]
         batch = sum_range(connection, series, max(begin, start), min(begin + width, end))
         if sums or batch.n:
             of_part = sum(sums, Sums.zero(target))

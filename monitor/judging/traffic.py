@@ -42,17 +42,17 @@ class Traffic:
         subject, end = self._series.subject, int(max(min(now, counted_to), 0.0) // HOUR)
         if self._since is None:
             self._since = math.ceil(now / HOUR)
-        found, last, explanation, state = None, now, NOTHING, _OK
+        silence, last, explanation, state = None, now, NOTHING, _OK
         if end and not windows_of_model(connection, subject, (end - 1) * HOUR, now + 1):
             if self._measured[0] != end:
                 self._measured = end, *self._measure(connection, end)
-            _, found, last = self._measured
-            long = found is not None and found.hours > max(found.longest, 1) and found.rows >= rule.min_samples
+            _, silence, last = self._measured
+            long = silence is not None and silence.hours > max(silence.longest, 1) and silence.rows >= rule.min_samples
             state = "drift" if long else "no traffic"
         elif not end:  # the source does not answer, or loses predictions, as health says
             state = "no traffic"
-        if found and state == "drift":
-            usual = f"the same hours of each of the last {WEEKS} weeks had {found.rows:,} or more"
+        if silence and state == "drift":
+            usual = f"the same hours of each of the last {WEEKS} weeks had {silence.rows:,} or more"
             text = f"no predictions since {date_time(last, now)}; {usual}"
             explanation = Explanation(Direction(text, "no traffic"))
         result = DriftResult(
@@ -65,8 +65,8 @@ class Traffic:
             window=Span(min(last, now), now),
             reference=USUAL,
             model_version=subject.version,
-            value=float(found.hours) if found else None,
-            critical=float(found.longest) if found else None,
+            value=float(silence.hours) if silence else None,
+            critical=float(silence.longest) if silence else None,
             floor=1.0,
             explanation=explanation,
             model=subject.model,

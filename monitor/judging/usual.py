@@ -268,9 +268,9 @@ def verdict_of(
 
     Value and critical value are shares: of a numeric column's shape the K-S distance.
     """
-    part, own = cells.parts[k], learner.cells
+    column_cells, own = cells.parts[k], learner.cells
     rows, usual = int(windows.n[0, 2 * k + 1]), int(windows.usual[0, k])
-    known = distances.known[0, part]
+    known = distances.known[0, column_cells]
     if not known.any():
         if not rows:
             return {"state": "no traffic", "reason": "no rows in this window"}
@@ -280,7 +280,7 @@ def verdict_of(
             if rows >= max(usual, FEWEST_ROWS):
                 reason = f"{PARTIAL}: its rows are in other hours than usual, or in quiet days"
         return {"state": "insufficient data", "reason": reason, "n": rows}
-    change, scale = distances.change[0, part], distances.scale[0, part]
+    change, scale = distances.change[0, column_cells], distances.scale[0, column_cells]
     size, critical = np.abs(change), scale * limits[own.limit_of]
     with np.errstate(invalid="ignore"):
         ratio = np.where(known, np.minimum(size / critical, size / own.floors), -1.0)

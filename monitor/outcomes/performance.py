@@ -549,7 +549,7 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
     spoken = float(rows[n > 0].sum())
     weights = np.where(n > 0, rows, 0) / max(spoken, 1.0)
     held = np.maximum(n, 1.0)
-    found = {}
+    measures = {}
 
     def error_of(mean: Floats, squares: Floats, share: bool = False) -> float:
         variance = bin_variance(mean, squares, n, share)
@@ -560,9 +560,9 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
         for name, (first, second, power) in _OF_NUMBERS.items():
             mean, squares, unit = sums.binned(first) / held, sums.binned(second) / held, target.scale**power
             value, error = float((weights * mean).sum()) * unit, error_of(mean, squares) * unit
-            found[name] = _normal(name, value, error, sums.n, "lower", -math.inf, math.inf)
-        found["rmse"] = _root(found["mse"])
-        return found, spoken / max(float(rows.sum()), 1.0)
+            measures[name] = _normal(name, value, error, sums.n, "lower", -math.inf, math.inf)
+        measures["rmse"] = _root(measures["mse"])
+        return measures, spoken / max(float(rows.sum()), 1.0)
     shares = confusion / held[:, None, None]
     for name, ratio in ratios(target).items():
         below = float((weights * (ratio.below * shares).sum(axis=(1, 2))).sum())
@@ -575,16 +575,16 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
         if ratio.f1:
             value, error = f1_of(value), error * 2 / (1 + value) ** 2
         bounds = (0.0, 1.0) if ratio.share else (-math.inf, math.inf)
-        found[name] = _normal(name, value, error, sums.n, "higher", *bounds)
+        measures[name] = _normal(name, value, error, sums.n, "higher", *bounds)
     if target.kind == "binary" and target.scores:
         by_class = np.where(n > 0, rows, 0)[:, None] * shares.sum(axis=2)
         area = roc_auc(by_class[:-1, 1 - target.positive], by_class[:-1, target.positive])
         if area is not None:
             # The bins' shares were drawn too: as many rows again, of which each stands for several.
             error = area[1] * math.sqrt((spoken / max(sums.n, 1)) + (1.0 if estimated else 0.0))
-            found["roc_auc"] = _normal("roc_auc", area[0], error, sums.n)
+            measures["roc_auc"] = _normal("roc_auc", area[0], error, sums.n)
         for name in OF_SCORES:
             mean, squares = _scored_loss(sums, name)
             value, error = float((weights * mean).sum()), error_of(mean, squares)
-            found[name] = _normal(name, value, error, sums.n, "lower", most=math.inf)
-    return found, spoken / max(float(rows.sum()), 1.0)
+            measures[name] = _normal(name, value, error, sums.n, "lower", most=math.inf)
+    return measures, spoken / max(float(rows.sum()), 1.0)

@@ -163,8 +163,8 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     """
     series = load_version(connection, model=model)
     rules, judge = [rule for rule in config.rules if rule.performance], Performance(series)
-    found = report_performance(connection, series, span.start, span.end, now) if rules else None
-    settle = found.settle if found else 0.0
+    report = report_performance(connection, series, span.start, span.end, now) if rules else None
+    settle = report.settle if report else 0.0
     ends = [max(span.start, min(span.end, judged_until(rule, now, settle))) for rule in rules]
     ripe = [whole_hours(Span(span.start, end)) for end in ends]
     performance = tuple(judge.judge_window(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
@@ -187,7 +187,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
         changes=[one for one in fired.changes_of(connection, series.subject) if start <= one["at"] <= end],
         others=predictions_of_others(connection, series.subject, span.start, span.end),
         settings=(_judging(config), *explained(config.rules, series.schema)),
-        performance=found,
+        performance=report,
         waiting=waiting,
     )
 

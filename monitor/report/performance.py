@@ -172,12 +172,12 @@ def over_time(
     band: list[tuple[float, float | None, float | None]] = []
     for part in parts:
         middle = (part.start + part.end) / 2
-        for class_, found in (("line-estimated", part.estimates), ("line-live", part.measures)):
-            known = metric in found and (part.sums.n >= least or found is part.estimates)
-            lines[class_].append((middle, found[metric].value if known else None))
+        for class_, measures in (("line-estimated", part.estimates), ("line-live", part.measures)):
+            known = metric in measures and (part.sums.n >= least or measures is part.estimates)
+            lines[class_].append((middle, measures[metric].value if known else None))
         if metric in part.measures and part.sums.n >= least:
-            one = part.measures[metric]
-            band += [(part.start, one.low, one.high), (part.end, one.low, one.high), (part.end, None, None)]
+            low, high = part.measures[metric].low, part.measures[metric].high
+            band += [(part.start, low, high), (part.end, low, high), (part.end, None, None)]
     levels = []
     if before is not None:
         floor = floor_of(before) if floor is None else floor

@@ -106,9 +106,9 @@ class TableCounter:
             for position, column in enumerate(columns)
             if column.categories and counts[:, offsets[position] + other_code(column)].any()
         ]
-        for part in _parts(open_):
-            found, known = run(self.counting.leftovers(rows, part)), dict[str, int]()
-            for tagged, times in zip(found["value"].to_pylist(), found["n"].to_pylist(), strict=True):
+        for positions in _parts(open_):
+            leftovers, known = run(self.counting.leftovers(rows, positions)), dict[str, int]()
+            for tagged, times in zip(leftovers["value"].to_pylist(), leftovers["n"].to_pylist(), strict=True):
                 position, text = int(tagged.partition(":")[0]), tagged.partition(":")[2]
                 value = counting.value_of(text, rows[self.counting.names[position]].type())
                 code, other = self._encoder.category(position, value), other_code(columns[position])
@@ -119,9 +119,9 @@ class TableCounter:
                 elif code != other:
                     known[tagged] = columns[position].missing_bin if code != code else int(code)
             for some in _parts(list(known)):
-                found = run(self.counting.leftovers(rows, part, some))
-                _, at, n = self._windows(found, windows)
-                for window, tagged, times in zip(at.tolist(), found["value"].to_pylist(), n.tolist(), strict=True):
+                by_time = run(self.counting.leftovers(rows, positions, some))
+                _, at, n = self._windows(by_time, windows)
+                for window, tagged, times in zip(at.tolist(), by_time["value"].to_pylist(), n.tolist(), strict=True):
                     position = int(tagged.partition(":")[0])
                     bins = counts[window, offsets[position] :]
                     bins[other_code(columns[position])] -= times

@@ -71,18 +71,18 @@ def sums_by_hour(
     }
     quarter = (when.minute() / 15).floor().cast("int32")
     table = rows.select(time=when.truncate("h"), quarter=quarter, **values)
-    one, found = ibis(), defaultdict[int, Sums](lambda: Sums.zero(target))
+    ib, by_hour = ibis(), defaultdict[int, Sums](lambda: Sums.zero(target))
     table = table.filter(table["y"].notnull())
     table = table.mutate(usable=_terms(target, engine, table).usable)
-    cells = [one.ifelse(table["usable"], one.null("int32"), 0)]
+    cells = [ib.ifelse(table["usable"], ib.null("int32"), 0)]
     for which, place in _terms(target, engine, table).cells():
-        cells.append(one.ifelse(table["usable"] & which, place, one.null("int32")).cast("int32"))
-    cells = table.select(*QUARTERS, at=one.array(cells).unnest())
+        cells.append(ib.ifelse(table["usable"] & which, place, ib.null("int32")).cast("int32"))
+    cells = table.select(*QUARTERS, at=ib.array(cells).unnest())
     cells = run(cells.filter(cells["at"].notnull()).group_by(*QUARTERS, "at").agg(n=lambda t: t.count()))
     for hour, at, n in zip(_hours(cells), cells["at"].to_pylist(), cells["n"].to_pylist(), strict=True):
-        found[hour].counts[at] += n
+        by_hour[hour].counts[at] += n
     if target.classified and not target.scores:
-        return found
+        return by_hour
     table = table.filter(table["usable"] & _terms(target, engine, table).known)
     place, moments = _terms(target, engine, table).moments()
     table = table.select(*QUARTERS, bin=place, **moments)
@@ -90,10 +90,10 @@ def sums_by_hour(
     names, binned = TOTALS[target.kind], BINNED[target.kind]
     lines = np.array([np.nan_to_num(summed[name].to_numpy().astype(float)) for name in (*names, *binned)]).T
     for hour, at, line in zip(_hours(summed), summed["bin"].to_pylist(), lines, strict=True):
-        found[hour].moments[: len(names)] += line[: len(names)]
+        by_hour[hour].moments[: len(names)] += line[: len(names)]
         for name, moment in zip(binned, line[len(names) :], strict=True):
-            found[hour].binned(name)[at] += moment
-    return found
+            by_hour[hour].binned(name)[at] += moment
+    return by_hour
 
 
 def _number(x: Expr) -> Expr:

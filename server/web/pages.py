@@ -478,10 +478,11 @@ def answer(
         return Response(to_csv(records), status, content_type="text/csv; charset=utf-8")
     run, guard = runtime(), current_app.extensions["telltale_guard"]
     low, high = REFRESH
-    given = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
-    others = {key: value for key, value in given.items() if key not in (*NAMES, "format")}
+    fields = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
+    others = {key: value for key, value in fields.items() if key not in (*NAMES, "format")}
     name = asked()
-    kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name) and template not in FORMS}
+    named = {name: fields[name] for name in NAMES if fields.get(name) and template not in FORMS}
+    kept = period.kept if period else named
     body = render(
         template,
         kept=kept,
@@ -492,14 +493,14 @@ def answer(
         now=run.clock.time(),
         refresh=0 if template in FORMS or status != 200 else min(max(run.config.drift.every / 2, low), high),
         viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "anonymous"},
-        formats={name.upper(): f"{request.path}?{urlencode({**given, 'format': name})}" for name in ("json", "csv")},
+        formats={name.upper(): f"{request.path}?{urlencode({**fields, 'format': name})}" for name in ("json", "csv")},
         period=period,
         choices=[(text, value, f"{request.path}?{urlencode({**others, 'from': value})}") for text, value in CHOICES],
         others=others,
         present=f"{request.path}?{urlencode({**others, 'from': CHOICES[0][1]})}",
         **context,
     )
-    if (beside := given.get("against", "")) not in ("", column_page.REFERENCE) and status == 200:
+    if (beside := fields.get("against", "")) not in ("", column_page.REFERENCE) and status == 200:
         kept = kept | {"against": beside}
     if (before := prefix(run)) or kept:
         body = OWN_LINK.sub(lambda link: _link_to_same_model(link, before, kept), body)

@@ -67,11 +67,11 @@ def columns_of_category(connection: sqlite3.Connection) -> list[Name]:
 
 def find(connection: sqlite3.Connection, data: Path, wanted: Wanted) -> Found:
     """Find what is to be erased in the database and in the journals of a data folder. Raises OSError."""
-    found = Found()
+    matches = Found()
 
     def keep(column: Name, value: str) -> None:
         if (column, value) in wanted:
-            found.kept.setdefault(column, set()).add(value)
+            matches.kept.setdefault(column, set()).add(value)
 
     with seals.reading_damage(connection):
         for role, name, value in connection.execute(
@@ -82,15 +82,15 @@ def find(connection: sqlite3.Connection, data: Path, wanted: Wanted) -> Found:
             "SELECT id, role, \"column\", direction FROM drift WHERE direction LIKE '%unseen value%'"
         ):
             if (after := wanted.without((role, name), text)) != text:
-                found.verdicts[number] = after
+                matches.verdicts[number] = after
         for number, text, answer in connection.execute(
             "SELECT id, message, answer FROM notifications WHERE message LIKE '%unseen value%'"
         ):
             if (changed := _without(text, answer, wanted)) is not None:
-                found.messages[number] = changed
+                matches.messages[number] = changed
     for column, value in kept_names(data, _schemas(connection)):
         keep(column, value)
-    return found
+    return matches
 
 
 def moved_aside(folder: DataFolder) -> list[damaged_files.Evidence]:
@@ -109,15 +109,15 @@ def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: f
     wanted = Wanted(chosen, None if request["value"] is None else str(request["value"]))
 
     def run(connection: sqlite3.Connection) -> None:
-        found = find(connection, folder.path, wanted)
+        matches = find(connection, folder.path, wanted)
         erase_names(folder.path, _schemas(connection), lambda column, value: (column, value) in wanted)
-        _erase_from_database(connection, wanted, found)
+        _erase_from_database(connection, wanted, matches)
         row = {
             "at": iso(now),
-            "columns": json.dumps(sorted(found.kept.keys() - {UNKNOWN}) if chosen is None else sorted(chosen)),
-            "erased": found.values,
-            "verdicts": len(found.verdicts),
-            "messages": len(found.messages),
+            "columns": json.dumps(sorted(matches.kept.keys() - {UNKNOWN}) if chosen is None else sorted(chosen)),
+            "erased": matches.values,
+            "verdicts": len(matches.verdicts),
+            "messages": len(matches.messages),
             "author": str(request["author"]),
             "reason": str(request["reason"]),
         }
@@ -128,7 +128,7 @@ def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: f
     writer.rewrite()
 
 
-def _erase_from_database(connection: sqlite3.Connection, wanted: Wanted, found: Found) -> None:
+def _erase_from_database(connection: sqlite3.Connection, wanted: Wanted, matches: Found) -> None:
     rows = connection.execute(
         "SELECT c.id, c.role, c.name FROM columns c WHERE EXISTS (SELECT 1 FROM unseen_values WHERE column_id = c.id)"
     ).fetchall()
@@ -137,8 +137,8 @@ def _erase_from_database(connection: sqlite3.Connection, wanted: Wanted, found: 
             which = "column_id = ? AND (? IS NULL OR value = ?)"
             seals.delete(connection, "unseen_values", which, column_id, wanted.value, wanted.value)
     for table, change, texts in (
-        ("drift", "direction = ?", {number: (text,) for number, text in found.verdicts.items()}),
-        ("notifications", "message = ?, answer = ?", found.messages),
+        ("drift", "direction = ?", {number: (text,) for number, text in matches.verdicts.items()}),
+        ("notifications", "message = ?, answer = ?", matches.messages),
     ):
         with seals.changing(connection, table, "id IN (SELECT value FROM json_each(?))", json.dumps(list(texts))):
             connection.executemany(
