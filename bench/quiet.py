@@ -15,7 +15,7 @@ from scipy.special import ndtr, pdtr
 
 from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.evaluate import Question, floors_of, holm_level, statistics_for
-from monitor.drift.layout import Layout, Measured, Rows
+from monitor.drift.layout import Layout, Measured, Positions
 from monitor.drift.statistics import STATISTICS
 from tests.support.edges import choose_edges
 
@@ -129,7 +129,7 @@ class Measurements:
 
     question: Question
     columns: int
-    parts: list[tuple[Rows, Measured, Floats]]
+    parts: list[tuple[Positions, Measured, Floats]]
 
     def drifts(self, alpha: float | None = None) -> npt.NDArray[np.bool_]:
         """Which columns `evaluate` would call drift in each window, shape (windows, columns)."""
@@ -150,13 +150,13 @@ def measure(question: Question, scene: World, windows: Counts) -> Measurements:
 
     The question must ask for all columns, and every window must hold enough rows.
     """
-    parts: list[tuple[Rows, Measured, Floats]] = []
+    parts: list[tuple[Positions, Measured, Floats]] = []
     for numeric in (True, False):
-        rows = scene.layout.rows(question.columns, numeric=numeric)
-        if not rows.size:
+        positions = scene.layout.of_kind(question.columns, numeric=numeric)
+        if not positions.size:
             continue
-        pair = scene.layout.pair(scene.reference, windows, scene.deviations, rows)
+        pair = scene.layout.pair(scene.reference, windows, scene.deviations, positions)
         for name in statistics_for(question, "numeric" if numeric else "categorical"):
             one = STATISTICS[name].measure(pair)
-            parts.append((rows, one, floors_of(question, name, one)))
+            parts.append((positions, one, floors_of(question, name, one)))
     return Measurements(question, len(scene.layout.schema.columns), parts)

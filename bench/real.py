@@ -426,7 +426,7 @@ def independent(
     training = count(column, data.columns[name][: data.train_rows], np.zeros(data.train_rows, dtype=np.int64), 1)[0]
     layout = Layout(Schema((column,)))
     deviation = np.array([np.nanstd(data.columns[name][: data.train_rows]) if column.numeric else np.nan])
-    pair = layout.pair(training, windows, deviation, layout.rows((0,), numeric=column.numeric))
+    pair = layout.pair(training, windows, deviation, layout.of_kind((0,), numeric=column.numeric))
     out = np.zeros(len(ends))
     for statistic in AUTO[column.kind]:
         measured = STATISTICS[statistic].measure(pair)

@@ -183,14 +183,14 @@ def evaluate(
 class _Part:
     """S statistics over W windows and the R columns of one kind, before alpha is shared out; arrays: (W, R, S).
 
-    `rows`, `named`: positions of the columns; their names, roles and kinds. `value`: without its sign. `found`: rows of
+    `positions`, `named`: of the columns; their names, roles and kinds. `value`: without its sign. `found`: rows of
     the window and of the reference, with a value or not, (W, R). `damaged`: its numbers are impossible. `known`: there
     is a verdict. `tested`: the p-values that alpha is shared out over, infinity for columns without a verdict or that
     could not come out significant. `critical`: of each statistic, see `Measured`.
     """
 
     statistics: tuple[str, ...]
-    rows: list[int]
+    positions: list[int]
     named: tuple[list[str], list[Role], list[Kind]]
     value: Floats
     p_value: Floats
@@ -279,26 +279,26 @@ class Answers:
         reference, tests, broken = self._sound(self._reference[chosen], self._tests[chosen])
         whole = np.array([not reason for reason in self._partial[chosen]], dtype=np.bool_)[:, None, None]
         for numeric in (True, False):
-            rows = layout.rows(question.columns, numeric=numeric)
+            positions = layout.of_kind(question.columns, numeric=numeric)
             statistics = statistics_for(question, "numeric" if numeric else "categorical")
-            if not rows.size or not statistics:
+            if not positions.size or not statistics:
                 continue
             assert reference.deviations is not None
             sums = reference.sums, tests.sums
-            pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums, statistics)
+            pair = layout.pair(reference.counts, tests.counts, reference.deviations, positions, sums, statistics)
             if self._rho is not None:
-                pair = pair.thin(self._rho[chosen][:, rows])
+                pair = pair.thin(self._rho[chosen][:, positions])
             measured = [STATISTICS[name].measure(pair) for name in statistics]
             floors = [floors_of(question, name, one) for name, one in zip(statistics, measured, strict=True)]
             fields = [(one.value, one.p_value, one.n, one.m, one.testable) for one in measured]
             value, p_value, n, m, testable = (_beside(arrays) for arrays in zip(*fields, strict=True))
-            damaged = broken[:, rows, None] | ~np.isfinite(value)
+            damaged = broken[:, positions, None] | ~np.isfinite(value)
             known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
-            columns = [layout.schema.columns[row] for row in rows.tolist()]
+            columns = [layout.schema.columns[position] for position in positions.tolist()]
             parts.append(
                 _Part(
                     statistics,
-                    rows.tolist(),
+                    positions.tolist(),
                     ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]),
                     np.abs(value),
                     p_value,
@@ -347,7 +347,7 @@ class Answers:
             results = self._results(chosen.start, part, levels, explanations)
             for columns, found in zip(by_column, results, strict=True):
                 of_columns = zip(*[iter(found)] * len(part.statistics), strict=True)
-                columns.update(zip(part.rows, of_columns, strict=True))
+                columns.update(zip(part.positions, of_columns, strict=True))
         order = self.question.columns
         return [tuple(chain.from_iterable(columns.get(row, ()) for row in order)) for columns in by_column]
 
@@ -380,7 +380,7 @@ class Answers:
                 cycle(part.statistics),
                 states[cut],
                 repeat(self._spans[first + k]),
-                _repeated([names[row] for row in part.rows], each) if names else repeat("training"),
+                _repeated([names[position] for position in part.positions], each) if names else repeat("training"),
                 repeat(self._subject.version),
                 n[cut],
                 m[cut],

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from monitor.columns.column import Column, Counts, Floats, Mask, Schema
 from monitor.drift.result import Harm
 
-Rows = npt.NDArray[np.intp]
+Positions = npt.NDArray[np.intp]
 T = TypeVar("T")
 
 #: Statistics that compare one share of the rows: see `contingency`.
@@ -31,7 +31,7 @@ class Frame:
     `starts`, `halves`: first edge and half the span, (R,).
     """
 
-    index: Rows
+    index: Positions
     real: Mask
     values: Mask
     missing: Mask
@@ -201,7 +201,7 @@ class Layout:
             halves=halves,
         )
 
-    def _frame(self, positions: Rows) -> Frame:
+    def _frame(self, positions: Positions) -> Frame:
         """The frame of some columns, as wide as the widest of them; rules ask for the same ones again and again."""
         key = positions.tobytes()
         if key not in self._frames:
@@ -212,10 +212,10 @@ class Layout:
             )
         return self._frames[key]
 
-    def rows(self, columns: Sequence[int], *, numeric: bool) -> Rows:
+    def of_kind(self, columns: Sequence[int], *, numeric: bool) -> Positions:
         """Those of the given columns that are of one kind, as an index array."""
-        chosen: Rows = np.array(columns, dtype=np.intp)
-        out: Rows = chosen[self.numeric[chosen] == numeric]
+        chosen: Positions = np.array(columns, dtype=np.intp)
+        out: Positions = chosen[self.numeric[chosen] == numeric]
         return out
 
     def pair(
@@ -223,7 +223,7 @@ class Layout:
         reference: Counts,
         test: Counts,
         deviations: Floats,
-        positions: Rows,
+        positions: Positions,
         sums: tuple[Floats, Floats] | None = None,
         asked: Collection[str] = SHARES,
     ) -> Pair:
@@ -250,7 +250,7 @@ def _sizes(reference: Floats, test: Floats) -> tuple[Floats, Floats]:
     return n, np.broadcast_to(reference.sum(axis=-1), n.shape)
 
 
-def _spread(flat: npt.NDArray[np.generic], index: Rows) -> Floats:
+def _spread(flat: npt.NDArray[np.generic], index: Positions) -> Floats:
     """Counts, shape (..., R, K), from flat vectors of shape (..., schema.size)."""
     padded = np.zeros((*flat.shape[:-1], flat.shape[-1] + 1))
     padded[..., :-1] = flat
