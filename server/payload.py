@@ -68,33 +68,33 @@ def body_parts(environ: WSGIEnvironment, limit: int) -> Iterator[bytes]:
 
     Raises InputError: damaged, cut off, too large, or packed in a way that is not supported.
     """
-    stream, given = environ["wsgi.input"], environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-    if given in ("", "identity"):
+    stream, encoding = environ["wsgi.input"], environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding in ("", "identity"):
         yield from iter(lambda: stream.read(BLOCK), b"")
         return
-    if given not in _ENCODINGS:
-        message = f"{clean_text(given)!r} is not supported; send the body as it is, or with gzip or deflate"
+    if encoding not in _ENCODINGS:
+        message = f"{clean_text(encoding)!r} is not supported; send the body as it is, or with gzip or deflate"
         raise InputError("wrong_encoding", message, "header Content-Encoding", 415)
-    inflate, packed, length, members = zlib.decompressobj(_ENCODINGS[given]), b"", 0, 1
+    inflate, packed, length, members = zlib.decompressobj(_ENCODINGS[encoding]), b"", 0, 1
     while packed := packed or stream.read(1 << 16):
         if inflate.eof:  # gzip allows several members in a row
             members += 1
             if members > MEMBERS:
                 raise InputError("bad_encoding", f"the body has more than {MEMBERS} gzip members")
-            inflate = zlib.decompressobj(_ENCODINGS[given])
+            inflate = zlib.decompressobj(_ENCODINGS[encoding])
         try:
-            part = inflate.decompress(packed, BLOCK)
+            unpacked = inflate.decompress(packed, BLOCK)
         except zlib.error as error:
-            raise InputError("bad_encoding", f"the body is not {given}: {error}") from None
+            raise InputError("bad_encoding", f"the body is not {encoding}: {error}") from None
         packed = inflate.unconsumed_tail or inflate.unused_data
-        length += len(part)
+        length += len(unpacked)
         if length > limit:
             message = f"unpacked, the body has more than {limit} bytes, which is the limit"
             raise InputError("too_large", message, None, 413)
-        if part:
-            yield part
+        if unpacked:
+            yield unpacked
     if not inflate.eof:
-        raise InputError("bad_encoding", f"the {given} body is cut off")
+        raise InputError("bad_encoding", f"the {encoding} body is cut off")
 
 
 #: Characters of a caller's id.

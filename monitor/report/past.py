@@ -37,7 +37,7 @@ def look_back(
         by_window[result.rule, result.window].append(result)
     references, known, judged = References(series), {rule.name: rule for rule in rules if not rule.performance}, []
     then = standing_at(history(connection, series), at)
-    for (name, window), found in by_window.items():
+    for (name, window), of_window in by_window.items():
         if (rule := known.get(name)) is None:
             continue
         if reference_span(rule.reference):
@@ -45,7 +45,7 @@ def look_back(
         else:
             (sample, _), rule = references.standing(connection, then), replace(rule, reference=TRAINING)
         test = sum_range(connection, series, window.start, window.end)
-        judged.append(Judged(rule, window, test, sample, tuple(found), fresh=False))
+        judged.append(Judged(rule, window, test, sample, tuple(of_window), fresh=False))
     judge = Performance(series)
     every = [rule for rule in rules if rule.performance and at]
     performance = [one for rule in every for one in judge.rejudge(connection, rule, start, end)]

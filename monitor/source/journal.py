@@ -161,10 +161,10 @@ class Recorded(ABC):
     def _recover(self) -> Generator[Handover]:
         """Hand over what an earlier process left, by the schema it was recorded under, with what it lost."""
         moved = 0
-        for found in scan_all(self._left, self.applied, self._clock.time_ns()):
-            series, damages = self._series_of(found), list(found.damages)
-            if series is None and len(found.records):
-                damages.append(_of_no_model(found))
+        for scanned in scan_all(self._left, self.applied, self._clock.time_ns()):
+            series, damages = self._series_of(scanned), list(scanned.damages)
+            if series is None and len(scanned.records):
+                damages.append(_of_no_model(scanned))
             for damage in damages:
                 lost = "an unknown number of" if damage.lost is None else damage.lost
                 log.error("%s; lost: %s %s", damage.detail, lost, self.what)
@@ -173,9 +173,9 @@ class Recorded(ABC):
                 for damage in damages
                 if damage.lost != 0
             ]
-            upto = max(found.upto, self.applied)
+            upto = max(scanned.upto, self.applied)
             if upto > self.applied or gaps:
-                records = found.records if series else found.records[:0]
+                records = scanned.records if series else scanned.records[:0]
                 yield (
                     self._count(series or self.series, records, upto, gaps)
                     if len(records)
@@ -186,26 +186,26 @@ class Recorded(ABC):
                     self._keep(series, records)
                 moved += len(records)
             self.journal.dropped_total += sum(damage.lost or 0 for damage in damages if damage.kind == "dropped")
-            self._put_away(found, damages)
+            self._put_away(scanned, damages)
         if moved and not self.ended:
             log.info("recovered %d %s that an earlier run had recorded and not folded yet", moved, self.what)
 
     def _cursor(self, upto: int) -> str:
         return str(upto)
 
-    def _put_away(self, found: Scan, damages: Sequence[Damage]) -> None:
+    def _put_away(self, scanned: Scan, damages: Sequence[Damage]) -> None:
         """Delete a segment that is in the store, or keep it under another name if it is damaged."""
-        if not self.journal.started and found.path == self._left[-1].path:
+        if not self.journal.started and scanned.path == self._left[-1].path:
             return  # it tells which number comes next, and takes the notes of what is dropped meanwhile
-        if found.upto > self._needed():
+        if scanned.upto > self._needed():
             return
         failpoint.reach("recover.delete")
-        if any(damage.kind == "damaged" and found.path.name in damage.detail for damage in damages):
-            move_aside(found.path)
+        if any(damage.kind == "damaged" and scanned.path.name in damage.detail for damage in damages):
+            move_aside(scanned.path)
         else:
             self._sync_kept()
-            found.path.unlink(missing_ok=True)
-        self._left = tuple(one for one in self._left if one.path != found.path)
+            scanned.path.unlink(missing_ok=True)
+        self._left = tuple(one for one in self._left if one.path != scanned.path)
 
     def _series_of(self, found: Scan) -> Series | None:
         """The series of a leftover segment; None if no model has its schema."""

@@ -316,16 +316,17 @@ def alerts() -> Response:
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
     parts = alerts_page.arrange((one.latest for one in every), muted)
-    found = fired(run, span)
+    fired_alerts = fired(run, span)
     line = overview.alert_line(one.alert for one in parts["up"])
     firing = any(one.alert.state == "firing" for one in parts["up"])
     if period.judged is None:
-        listed = [alert for alert in found if alert["ended"]]
+        listed = [alert for alert in fired_alerts if alert["ended"]]
     else:
-        listed, line, firing = found, f"{words.counted(len(found), 'alert')} fired" if found else "", False
+        listed, firing = fired_alerts, False
+        line = f"{words.counted(len(fired_alerts), 'alert')} fired" if fired_alerts else ""
     return answer(
         "alerts.html",
-        found if named() else run.alerts(name),
+        fired_alerts if named() else run.alerts(name),
         summary=line or "No alerts",
         tone="drift" if firing or dead else "warning" if line else "ok",
         period=period,

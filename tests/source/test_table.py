@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.clock import ManualClock
+from monitor.columns.column import FUNCTIONS, Derivation, Schema
 from monitor.config.load import Config
 from monitor.errors import ConfigError, SourceError
 from monitor.runtime import Runtime
@@ -210,6 +212,24 @@ def test_settings_that_cannot_be(lake, clock):
         (lake.folder / "config.toml").write_text(given.replace(old, new))
         with pytest.raises(ConfigError, match=words):
             lake.open(clock)
+
+
+def test_a_derived_column_cannot_be_counted(lake, clock, monkeypatch):
+    monkeypatch.setitem(FUNCTIONS, "gap", lambda x, _: x[0] - x[1])
+    base = reference()
+    x1 = dataclasses.replace(base.schema.columns[1], role="derived", derivation=Derivation("gap", (0, 2), ()))
+    schema = Schema((base.schema.columns[0], *base.schema.columns[2:], x1))
+    order = [0, *range(2, len(base.schema.columns)), 1]
+    counts = base.schema.split(base.counts)
+    derived = dataclasses.replace(
+        base,
+        schema=schema,
+        counts=np.concatenate([counts[at] for at in order]),
+        sums=base.sums[order],
+        deviations=base.deviations[order],
+    )
+    with pytest.raises(ConfigError, match=r"column 'x1' is derived, which .*; use a reference without it"):
+        Runtime.of_one(Config.load(lake.folder / "config.toml"), derived, "v1", clock)
 
 
 def test_the_command_prints_what_it_would_ask_then_pulls(lake, capsys):
