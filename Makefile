@@ -14,9 +14,9 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.runtime $(MODEL)
 	@$(BIN)/python -m server
 
-# What fails is run once more by itself: a test that passes then has a race, which is to be mended.
+# Three at a time: some wait for other programs. What fails is run once more by itself: a test that passes then has a race, which is to be mended.
 test: $(VENV)/.dev lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder || { \
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder || { \
 	  echo "Running what failed once more, by itself."; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 Found = TypeVar("Found")
 
 #: How often servers are scraped.
-EVERY = "500ms"
+EVERY = "1s"
 
 
 def until(ask: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:

@@ -57,9 +57,9 @@ class Counted:
         text = f'[source]\n{kind}\nevery = "1s"\n[data]\npath = "{folder}"'
         self.runtime = Runtime.of_one(Config.from_text(text), known, "fleet", self.clock)
 
-    def pull(self, rows: int) -> int:
+    def pull(self, rows: int, copies: int = 0) -> int:
         """Ask for the first second at which its server knows of so many rows of replicas that are up; returns all."""
-        moment = until(lambda: knows(str(self.url), rows), f"{rows} rows in {self.url}")
+        moment = until(lambda: knows(str(self.url), rows, copies), f"{rows} rows in {self.url}")
         self.clock.jump_to(moment + prometheus.LAG)
         return self.count()
 
@@ -133,7 +133,7 @@ class Replicas:
 def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prometheus, "LOOK_BACK", "2s")
+    monkeypatch.setattr(prometheus, "LOOK_BACK", "3s")
     known, ports = reference(), free_ports(6)
     replicas, targets = Replicas(tmp_path, known), [f"127.0.0.1:{port}" for port in ports]
     with ExitStack() as stack:
@@ -150,8 +150,8 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         for fleet in fleets:
             stack.callback(fleet.runtime.close)
 
-        def pull(known: int) -> set[int]:
-            return {fleet.pull(known) for fleet in fleets}
+        def pull(known: int, copies: int = 0) -> set[int]:
+            return {fleet.pull(known, copies) for fleet in fleets}
 
         # One more sleeps through all of it, and catches up at the end.
         late = Counted(tmp_path / "late", asked.url, known)
@@ -194,7 +194,7 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         for fleet in fleets:
             until(lambda fleet=fleet: fleet.sees("is at two addresses"), f"words about copies in {fleet.url}")  # type: ignore[misc]
         replicas.send("e", 9)
-        assert pull(599) == {590}
+        assert pull(599, copies=1) == {590}
 
 
 def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
@@ -223,10 +223,16 @@ def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
     shutil.rmtree(root / "single")
 
 
-def knows(url: str, rows: int) -> float | None:
-    """The last whole second, if the replicas that the server knows of by then have so many rows in all."""
+def knows(url: str, rows: int, copies: int) -> float | None:
+    """The last whole second, if the replicas that the server knows of by then have so many rows in all.
+
+    `copies`: addresses at which there is a replica that is at another one too; one that has moved is until it is
+    forgotten there.
+    """
     moment = float(int(time.time()))
-    query = f"sum(max by (replica) (last_over_time(telltale_predictions_total[{prometheus.LOOK_BACK}])))"
+    recent = f"last_over_time(telltale_predictions_total[{prometheus.LOOK_BACK}])"
+    addresses, replicas = (f"count(count by ({labels}) ({recent}))" for labels in ("replica, instance", "replica"))
+    query = f"sum(max by (replica) ({recent})) and {addresses} - {replicas} == {copies}"
     flush(url)
     body = get(f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query, 'time': moment})}")
     found = json.loads(body)["data"]["result"] if body else []
