@@ -241,7 +241,9 @@ SIZE = _parsed(size, 'a size of at least "10MB"', lambda n: n >= 10_000_000)
 QUIET = Expected('a list of days such as "2026-12-24/2026-12-26"', _days)
 HOURS = Expected('a list of whole hours up to 7d, such as ["6h", "1d"]', _hours)
 TIMEZONE = Expected("a time zone", _timezone)
-STATISTIC = Expected("a statistic, or a metric such as accuracy", _statistic, _STATISTICS)
+STATISTIC = Expected(
+    f"auto, a statistic ({', '.join(STATISTIC_NAMES)}), or a metric such as accuracy", _statistic, _STATISTICS
+)
 ALERTS = _typed(float, "a number above 0", lambda x: 0 < x < math.inf)
 TIME_OF_DAY = _parsed(_time_of_day, 'a time of day such as "08:00"')
 LABELS = Expected('a table of texts such as { team = "credit" }', _labels)

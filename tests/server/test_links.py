@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from monitor.config.load import Config
-from monitor.config.settings import ReceiverConfig
+from monitor.config.settings import RECEIVER_KINDS, ReceiverConfig
 from monitor.notify import bodies
 from monitor.notify.message import Entry, Message
 from monitor.notify.text import plain_text
 from server.run import say_hello
 from tests.store.world import Monitored
 
-KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
 BMI = Entry("bmi", "feature", "new", "warning", "e1", 0.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RECEIVER_KINDS)
 @pytest.mark.parametrize("url", ["", "https://box.example"])
 def test_the_start_says_if_links_work_on_this_machine_only(
     tmp_path: Path, kind: str, url: str, caplog: pytest.LogCaptureFixture
