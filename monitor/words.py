@@ -37,11 +37,6 @@ def program() -> str:
     return "python -m monitor" if modules else "telltale"
 
 
-def statistic_name(name: str) -> str:
-    """Name a statistic for people."""
-    return STATISTIC_NAMES.get(name, name)
-
-
 def count(value: int) -> str:
     """Write a whole number.
 

@@ -30,7 +30,7 @@ from monitor.drift.result import (
     predictions_moved,
 )
 from monitor.errors import LockedError
-from monitor.outcomes.performance import ESTIMATED
+from monitor.outcomes.performance import ESTIMATED, value_name
 from monitor.report.fired import read_alerts
 from monitor.rules.alert import Alert, urgency
 from monitor.rules.rule import PERFORMANCE
@@ -277,7 +277,7 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     sizes = {result.m for result in results}
     head = ("rule", "column", "state", "statistic", "value", "threshold", "n", "m", "what changed")
     rows = [
-        (*(r.rule, _title(r.column, r.role), r.state, words.statistic_name(r.statistic), r.value, r.threshold, r.n),)
+        (*(r.rule, _title(r.column, r.role), r.state, value_name(r.statistic), r.value, r.threshold, r.n),)
         + (r.m, r.direction.text if r.direction else r.reason)
         for r in results
     ]

@@ -21,8 +21,8 @@ from monitor.columns.column import Counts
 from monitor.drift.result import AlertKey, DriftResult, Span
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, estimate, inflation
 from monitor.outcomes.join import DELAYS
-from monitor.outcomes.performance import ESTIMATED, Measure, measure
-from monitor.outcomes.results import COLUMN, holdout_name, judge_estimated, judge_outcomes, layout_of, metric_name
+from monitor.outcomes.performance import ESTIMATED, Measure, measure, metric_name
+from monitor.outcomes.results import COLUMN, holdout_name, judge_estimated, judge_outcomes, layout_of
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import Asked, auto_metrics, dispersions
 from monitor.rules.rule import PERFORMANCE, Rule

@@ -24,8 +24,8 @@ from monitor.judging.performance import SOON, ripe_until, settle_time, whole_hou
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, concept_shift, estimate
 from monitor.outcomes.join import DELAYS
-from monitor.outcomes.performance import Measure, measure, weighted
-from monitor.outcomes.results import CONCEPT_Z, metric_name
+from monitor.outcomes.performance import Measure, measure, metric_name, weighted
+from monitor.outcomes.results import CONCEPT_Z
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import auto_metrics
 from monitor.series import Series

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from monitor.columns.column import Counts, Floats
 from monitor.outcomes.sums import CLIP, Sums, Target
+from monitor.words import STATISTIC_NAMES
 
 #: Standard normal quantile of a two-sided 95 % interval.
 Z95 = 1.959963984540054
@@ -80,6 +81,26 @@ class Measure:
     better: Better
     hits: float | None = None
     trials: float | None = None
+
+
+def metric_name(metric: str) -> str:
+    """Return what people call a metric.
+
+    >>> metric_name("f1"), metric_name("recall[setosa]"), metric_name("estimated mae")
+    ('F1', 'recall of setosa', 'estimated mean error (MAE)')
+    """
+    name, _, of = metric.removeprefix(ESTIMATED).partition("[")
+    return ESTIMATED * metric.startswith(ESTIMATED) + METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
+
+
+def value_name(statistic: str) -> str:
+    """Return what people call the value of a verdict: a statistic's, or by how much a metric is worse.
+
+    >>> value_name("ks"), value_name("mae")
+    ('K-S', 'mean error (MAE), worse by')
+    """
+    known = statistic.removeprefix(ESTIMATED).partition("[")[0] in METRICS
+    return f"{metric_name(statistic)}, worse by" if known else STATISTIC_NAMES.get(statistic, statistic)
 
 
 class Ratio(NamedTuple):

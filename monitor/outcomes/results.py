@@ -11,7 +11,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import Change, Direction, DriftResult, Explanation, Harm, Span, State, Subject, Worse
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import coarse, concept_shift, judge_estimate
-from monitor.outcomes.performance import ESTIMATED, METRICS, Measure, measure
+from monitor.outcomes.performance import ESTIMATED, Measure, measure, metric_name
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import Asked, Verdict, judge
 from monitor.words import number
@@ -27,16 +27,6 @@ def names_of(target: Target) -> tuple[str, ...]:
     (('performance', 'outcome'), ('performance', 'outcome', 'error'))
     """
     return (COLUMN, *(column.name for column in target.columns))
-
-
-def metric_name(metric: str) -> str:
-    """Return what people call a metric.
-
-    >>> metric_name("f1"), metric_name("recall[setosa]"), metric_name("estimated mae")
-    ('F1', 'recall of setosa', 'estimated mean error (MAE)')
-    """
-    name, _, of = metric.removeprefix(ESTIMATED).partition("[")
-    return ESTIMATED * metric.startswith(ESTIMATED) + METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
 
 
 def measured(one: Measure) -> str:

@@ -16,6 +16,7 @@ from monitor.config.load import Config
 from monitor.drift.locate import Onsets, locate
 from monitor.drift.result import DriftResult, Span
 from monitor.judging.evaluation import Evaluation
+from monitor.outcomes.performance import value_name
 from monitor.reference.file import Reference
 from monitor.report import figure, trend
 from monitor.report.bars import lay_out, shares
@@ -28,7 +29,7 @@ from monitor.store.records.alerts import alert_spans
 from monitor.store.records.history import Point
 from monitor.store.records.references import accepted_periods
 from monitor.store.windows.rows import list_gaps
-from monitor.words import count, counted, date_time, duration, number, statistic, statistic_name
+from monitor.words import count, counted, date_time, duration, number, statistic
 
 #: What a column's page shows a period beside: key in the address, and words. Rules judge against the first only.
 REFERENCE = "reference"
@@ -314,5 +315,5 @@ def _reading(result: DriftResult, point: Point) -> str:
     """Text at a point of a time line. `result`: any verdict of the same statistic."""
     parts = ("critical value", point.critical), ("effect floor", point.floor)
     limits = "".join(f"\n{name} {statistic(value)}" for name, value in parts if value is not None)
-    said = f"{date_time(point.at)}: {point.state}\n{statistic_name(result.statistic)} {statistic(point.value)}"
+    said = f"{date_time(point.at)}: {point.state}\n{value_name(result.statistic)} {statistic(point.value)}"
     return f"{said}{limits}\nn {count(point.n)}"

@@ -17,8 +17,8 @@ from monitor.judging.performance import SOON, JudgedPerformance
 from monitor.judging.performance_report import LEAST, PerformanceReport, Period
 from monitor.notify.message import guide_section
 from monitor.outcomes.join import DELAYS
-from monitor.outcomes.performance import ESTIMATED, Measure, measure, wilson
-from monitor.outcomes.results import COLUMN, measured, metric_name
+from monitor.outcomes.performance import ESTIMATED, Measure, measure, metric_name, wilson
+from monitor.outcomes.results import COLUMN, measured
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import floor_of
 from monitor.report import figure

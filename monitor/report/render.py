@@ -16,7 +16,7 @@ from monitor import words
 from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, ROLES, column_path
 from monitor.notify.message import around
-from monitor.outcomes.results import metric_name
+from monitor.outcomes.performance import metric_name, value_name
 from monitor.report import glossary
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ TEMPLATES = HERE / "templates"
 PLAIN = {OTHER: "unseen values", MISSING: "missing", NONFINITE: "infinite"}
 
 #: Functions of `words` that are filters by the same name.
-WORDS = ("count", "counted", "number", "percent", "p_value", "statistic", "duration", "size", "statistic_name")
+WORDS = ("count", "counted", "number", "percent", "p_value", "statistic", "duration", "size")
 
 
 @cache
@@ -56,7 +56,7 @@ def environment() -> Environment:
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
     env.filters["css"] = lambda state: state.replace(" ", "-")
     env.filters["css_text"] = lambda text: Markup("".join(c if c.isalnum() else f"\\{ord(c):x} " for c in text))  # noqa: S704
-    env.filters["metric_name"] = metric_name
+    env.filters |= {"metric_name": metric_name, "value_name": value_name}
     env.filters["labelled"] = labelled
     env.filters["glob"] = glob.escape
     env.filters |= {"term": glossary.term, "anchor": glossary.anchor}

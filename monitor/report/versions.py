@@ -18,8 +18,7 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import Span
 from monitor.judging.performance_report import report_performance
-from monitor.outcomes.performance import Measure
-from monitor.outcomes.results import metric_name
+from monitor.outcomes.performance import Measure, metric_name
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.report import overview
 from monitor.report.file import Report
