@@ -196,7 +196,7 @@ class Counting:
 
     def totals(self, rows: Expr) -> Expr:
         """Sum up rows by `time`: `n`, and `s0`, `s1`... of the finite numbers of each numeric column."""
-        ib, sums = ibis(), {}
+        ib, numbers = ibis(), {}
         for position, column in enumerate(self.schema.columns):
             if column.numeric:
                 raw = rows[self.names[position]]
@@ -204,9 +204,9 @@ class Counting:
                 if not _whole(raw.type()):
                     clipped = ib.ifelse(x > LARGEST, LARGEST, ib.ifelse(x < -LARGEST, -LARGEST, x))
                     x = ib.ifelse(missing(x) | x.isinf(), 0.0, clipped)
-                sums[f"s{position}"] = x.sum()
-        times = rows.mutate(telltale_time=self.when(rows))
-        return times.group_by(time=times["telltale_time"]).agg(n=times.count(), **sums)
+                numbers[f"s{position}"] = x
+        taken = rows.select(time=self.when(rows), **numbers)
+        return taken.group_by("time").agg(n=taken.count(), **{name: taken[name].sum() for name in numbers})
 
     def bins(self, rows: Expr, part: Sequence[int]) -> Expr:
         """Count rows by `time` and `bin`, an index into the schema's flat vector, as `n`. `part`: which columns.

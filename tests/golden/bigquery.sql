@@ -1,39 +1,33 @@
 SELECT
-  `t1`.`telltale_time` AS `time`,
+  `t1`.`time`,
   COUNT(*) AS `n`,
-  SUM(
-    IF(
-      (
-        `t1`.`age` IS NULL
-      ) OR IS_NAN(`t1`.`age`) OR IS_INF(`t1`.`age`),
-      0.0,
-      IF(`t1`.`age` > 1e+290, 1e+290, IF(`t1`.`age` < -1E+290, -1E+290, `t1`.`age`))
-    )
-  ) AS `s0`,
-  SUM(CAST(`t1`.`rooms` AS FLOAT64)) AS `s1`,
-  SUM(
-    IF(
-      (
-        CAST(`t1`.`score` AS FLOAT64) IS NULL
-      )
-      OR IS_NAN(CAST(`t1`.`score` AS FLOAT64))
-      OR IS_INF(CAST(`t1`.`score` AS FLOAT64)),
-      0.0,
-      IF(
-        CAST(`t1`.`score` AS FLOAT64) > 1e+290,
-        1e+290,
-        IF(CAST(`t1`.`score` AS FLOAT64) < -1E+290, -1E+290, CAST(`t1`.`score` AS FLOAT64))
-      )
-    )
-  ) AS `s3`
+  SUM(`t1`.`s0`) AS `s0`,
+  SUM(`t1`.`s1`) AS `s1`,
+  SUM(`t1`.`s3`) AS `s3`
 FROM (
   SELECT
-    `t0`.`served_at`,
-    `t0`.`age`,
-    `t0`.`rooms`,
-    `t0`.`colour`,
-    `t0`.`score`,
-    TIMESTAMP_TRUNC(`t0`.`served_at`, MINUTE) AS `telltale_time`
+    TIMESTAMP_TRUNC(`t0`.`served_at`, MINUTE) AS `time`,
+    IF(
+      (
+        `t0`.`age` IS NULL
+      ) OR IS_NAN(`t0`.`age`) OR IS_INF(`t0`.`age`),
+      0.0,
+      IF(`t0`.`age` > 1e+290, 1e+290, IF(`t0`.`age` < -1E+290, -1E+290, `t0`.`age`))
+    ) AS `s0`,
+    CAST(`t0`.`rooms` AS FLOAT64) AS `s1`,
+    IF(
+      (
+        CAST(`t0`.`score` AS FLOAT64) IS NULL
+      )
+      OR IS_NAN(CAST(`t0`.`score` AS FLOAT64))
+      OR IS_INF(CAST(`t0`.`score` AS FLOAT64)),
+      0.0,
+      IF(
+        CAST(`t0`.`score` AS FLOAT64) > 1e+290,
+        1e+290,
+        IF(CAST(`t0`.`score` AS FLOAT64) < -1E+290, -1E+290, CAST(`t0`.`score` AS FLOAT64))
+      )
+    ) AS `s3`
   FROM `predictions` AS `t0`
   WHERE
     `t0`.`served_at` >= DATETIME('2027-01-15T08:00:00')

@@ -1,50 +1,44 @@
 SELECT
-  "t1"."telltale_time" AS "time",
+  "t1"."time" AS "time",
   COUNT(*) AS "n",
-  SUM(
-    CASE
-      WHEN isNull("t1"."age") OR isNaN("t1"."age") OR isInfinite("t1"."age")
-      THEN 0.0
-      ELSE CASE
-        WHEN "t1"."age" > 1e+290
-        THEN 1e+290
-        ELSE CASE WHEN "t1"."age" < -1E+290 THEN -1E+290 ELSE "t1"."age" END
-      END
-    END
-  ) AS "s0",
-  SUM(CAST("t1"."rooms" AS Nullable(Float64))) AS "s1",
-  SUM(
-    CASE
-      WHEN isNull(CAST("t1"."score" AS Nullable(Float64)))
-      OR isNaN(CAST("t1"."score" AS Nullable(Float64)))
-      OR isInfinite(CAST("t1"."score" AS Nullable(Float64)))
-      THEN 0.0
-      ELSE CASE
-        WHEN CAST("t1"."score" AS Nullable(Float64)) > 1e+290
-        THEN 1e+290
-        ELSE CASE
-          WHEN CAST("t1"."score" AS Nullable(Float64)) < -1E+290
-          THEN -1E+290
-          ELSE CAST("t1"."score" AS Nullable(Float64))
-        END
-      END
-    END
-  ) AS "s3"
+  SUM("t1"."s0") AS "s0",
+  SUM("t1"."s1") AS "s1",
+  SUM("t1"."s3") AS "s3"
 FROM (
   SELECT
-    "t0"."served_at" AS "served_at",
-    "t0"."age" AS "age",
-    "t0"."rooms" AS "rooms",
-    "t0"."colour" AS "colour",
-    "t0"."score" AS "score",
-    dateTrunc('MINUTE', "t0"."served_at") AS "telltale_time"
+    dateTrunc('MINUTE', "t0"."served_at") AS "time",
+    CASE
+      WHEN isNull("t0"."age") OR isNaN("t0"."age") OR isInfinite("t0"."age")
+      THEN 0.0
+      ELSE CASE
+        WHEN "t0"."age" > 1e+290
+        THEN 1e+290
+        ELSE CASE WHEN "t0"."age" < -1E+290 THEN -1E+290 ELSE "t0"."age" END
+      END
+    END AS "s0",
+    CAST("t0"."rooms" AS Nullable(Float64)) AS "s1",
+    CASE
+      WHEN isNull(CAST("t0"."score" AS Nullable(Float64)))
+      OR isNaN(CAST("t0"."score" AS Nullable(Float64)))
+      OR isInfinite(CAST("t0"."score" AS Nullable(Float64)))
+      THEN 0.0
+      ELSE CASE
+        WHEN CAST("t0"."score" AS Nullable(Float64)) > 1e+290
+        THEN 1e+290
+        ELSE CASE
+          WHEN CAST("t0"."score" AS Nullable(Float64)) < -1E+290
+          THEN -1E+290
+          ELSE CAST("t0"."score" AS Nullable(Float64))
+        END
+      END
+    END AS "s3"
   FROM "predictions" AS "t0"
   WHERE
     "t0"."served_at" >= parseDateTimeBestEffort('2027-01-15T08:00:00')
     AND "t0"."served_at" < parseDateTimeBestEffort('2027-01-15T08:01:00')
 ) AS "t1"
 GROUP BY
-  "t1"."telltale_time";
+  "t1"."time";
 
 SELECT
   "t2"."time" AS "time",

@@ -1,43 +1,37 @@
 SELECT
-  `t1`.`telltale_time` AS `time`,
+  `t1`.`time`,
   COUNT(*) AS `n`,
-  SUM(
+  SUM(`t1`.`s0`) AS `s0`,
+  SUM(`t1`.`s1`) AS `s1`,
+  SUM(`t1`.`s3`) AS `s3`
+FROM (
+  SELECT
+    DATE_TRUNC('minute', `t0`.`served_at`) AS `time`,
     IF(
-      `t1`.`age` IS NULL
-      OR ISNAN(`t1`.`age`)
-      OR ISNAN(`t1`.`age`)
+      `t0`.`age` IS NULL
+      OR ISNAN(`t0`.`age`)
+      OR ISNAN(`t0`.`age`)
       OR (
         FALSE OR FALSE
       ),
       0.0,
-      IF(`t1`.`age` > 1e+290, 1e+290, IF(`t1`.`age` < -1E+290, -1E+290, `t1`.`age`))
-    )
-  ) AS `s0`,
-  SUM(CAST(`t1`.`rooms` AS DOUBLE)) AS `s1`,
-  SUM(
+      IF(`t0`.`age` > 1e+290, 1e+290, IF(`t0`.`age` < -1E+290, -1E+290, `t0`.`age`))
+    ) AS `s0`,
+    CAST(`t0`.`rooms` AS DOUBLE) AS `s1`,
     IF(
-      CAST(`t1`.`score` AS DOUBLE) IS NULL
-      OR ISNAN(CAST(`t1`.`score` AS DOUBLE))
-      OR ISNAN(CAST(`t1`.`score` AS DOUBLE))
+      CAST(`t0`.`score` AS DOUBLE) IS NULL
+      OR ISNAN(CAST(`t0`.`score` AS DOUBLE))
+      OR ISNAN(CAST(`t0`.`score` AS DOUBLE))
       OR (
         FALSE OR FALSE
       ),
       0.0,
       IF(
-        CAST(`t1`.`score` AS DOUBLE) > 1e+290,
+        CAST(`t0`.`score` AS DOUBLE) > 1e+290,
         1e+290,
-        IF(CAST(`t1`.`score` AS DOUBLE) < -1E+290, -1E+290, CAST(`t1`.`score` AS DOUBLE))
+        IF(CAST(`t0`.`score` AS DOUBLE) < -1E+290, -1E+290, CAST(`t0`.`score` AS DOUBLE))
       )
-    )
-  ) AS `s3`
-FROM (
-  SELECT
-    `t0`.`served_at`,
-    `t0`.`age`,
-    `t0`.`rooms`,
-    `t0`.`colour`,
-    `t0`.`score`,
-    DATE_TRUNC('minute', `t0`.`served_at`) AS `telltale_time`
+    ) AS `s3`
   FROM `predictions` AS `t0`
   WHERE
     `t0`.`served_at` >= CAST('2027-01-15T08:00:00' AS TIMESTAMP)

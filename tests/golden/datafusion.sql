@@ -1,68 +1,59 @@
 SELECT
   "t1"."time",
   COUNT(*) AS "n",
-  SUM(
-    CASE
-      WHEN (
-        "t1"."age" IS NULL
-      )
-      OR (
-        "t1"."age" IS NOT NULL AND ISNAN("t1"."age")
-      )
-      OR (
-        NOT ISNAN("t1"."age") AND ABS("t1"."age") = CAST('Inf' AS DOUBLE PRECISION)
-      )
-      THEN 0.0
-      ELSE CASE
-        WHEN "t1"."age" > 1e+290
-        THEN 1e+290
-        ELSE CASE WHEN "t1"."age" < -1E+290 THEN -1E+290 ELSE "t1"."age" END
-      END
-    END
-  ) AS "s0",
-  SUM(CAST("t1"."rooms" AS DOUBLE PRECISION)) AS "s1",
-  SUM(
-    CASE
-      WHEN (
-        CAST("t1"."score" AS DOUBLE PRECISION) IS NULL
-      )
-      OR (
-        CAST("t1"."score" AS DOUBLE PRECISION) IS NOT NULL
-        AND ISNAN(CAST("t1"."score" AS DOUBLE PRECISION))
-      )
-      OR (
-        NOT ISNAN(CAST("t1"."score" AS DOUBLE PRECISION))
-        AND ABS(CAST("t1"."score" AS DOUBLE PRECISION)) = CAST('Inf' AS DOUBLE PRECISION)
-      )
-      THEN 0.0
-      ELSE CASE
-        WHEN CAST("t1"."score" AS DOUBLE PRECISION) > 1e+290
-        THEN 1e+290
-        ELSE CASE
-          WHEN CAST("t1"."score" AS DOUBLE PRECISION) < -1E+290
-          THEN -1E+290
-          ELSE CAST("t1"."score" AS DOUBLE PRECISION)
-        END
-      END
-    END
-  ) AS "s3"
+  SUM("t1"."s0") AS "s0",
+  SUM("t1"."s1") AS "s1",
+  SUM("t1"."s3") AS "s3"
 FROM (
   SELECT
-    "t1"."served_at",
-    "t1"."age",
-    "t1"."rooms",
-    "t1"."colour",
-    "t1"."score",
-    "t1"."telltale_time",
-    "t1"."telltale_time" AS "time"
+    "t1"."s0",
+    "t1"."s1",
+    "t1"."s3",
+    "t1"."time"
   FROM (
     SELECT
-      "t0"."served_at",
-      "t0"."age",
-      "t0"."rooms",
-      "t0"."colour",
-      "t0"."score",
-      DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
+      DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+      CASE
+        WHEN (
+          "t0"."age" IS NULL
+        )
+        OR (
+          "t0"."age" IS NOT NULL AND ISNAN("t0"."age")
+        )
+        OR (
+          NOT ISNAN("t0"."age") AND ABS("t0"."age") = CAST('Inf' AS DOUBLE PRECISION)
+        )
+        THEN 0.0
+        ELSE CASE
+          WHEN "t0"."age" > 1e+290
+          THEN 1e+290
+          ELSE CASE WHEN "t0"."age" < -1E+290 THEN -1E+290 ELSE "t0"."age" END
+        END
+      END AS "s0",
+      CAST("t0"."rooms" AS DOUBLE PRECISION) AS "s1",
+      CASE
+        WHEN (
+          CAST("t0"."score" AS DOUBLE PRECISION) IS NULL
+        )
+        OR (
+          CAST("t0"."score" AS DOUBLE PRECISION) IS NOT NULL
+          AND ISNAN(CAST("t0"."score" AS DOUBLE PRECISION))
+        )
+        OR (
+          NOT ISNAN(CAST("t0"."score" AS DOUBLE PRECISION))
+          AND ABS(CAST("t0"."score" AS DOUBLE PRECISION)) = CAST('Inf' AS DOUBLE PRECISION)
+        )
+        THEN 0.0
+        ELSE CASE
+          WHEN CAST("t0"."score" AS DOUBLE PRECISION) > 1e+290
+          THEN 1e+290
+          ELSE CASE
+            WHEN CAST("t0"."score" AS DOUBLE PRECISION) < -1E+290
+            THEN -1E+290
+            ELSE CAST("t0"."score" AS DOUBLE PRECISION)
+          END
+        END
+      END AS "s3"
     FROM "predictions" AS "t0"
     WHERE
       "t0"."served_at" >= ARROW_CAST('2027-01-15 08:00:00', 'Timestamp(Microsecond, None)')

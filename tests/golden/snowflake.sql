@@ -1,45 +1,39 @@
 SELECT
-  "t1"."telltale_time" AS "time",
+  "t1"."time",
   COUNT(*) AS "n",
-  SUM(
-    IFF(
-      (
-        "t1"."age" IS NULL
-      )
-      OR (
-        "t1"."age" = CAST('NaN' AS DOUBLE)
-      )
-      OR "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE)),
-      0.0,
-      IFF("t1"."age" > 1e+290, 1e+290, IFF("t1"."age" < -1E+290, -1E+290, "t1"."age"))
-    )
-  ) AS "s0",
-  SUM(CAST("t1"."rooms" AS DOUBLE)) AS "s1",
-  SUM(
-    IFF(
-      (
-        CAST("t1"."score" AS DOUBLE) IS NULL
-      )
-      OR (
-        CAST("t1"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
-      )
-      OR CAST("t1"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE)),
-      0.0,
-      IFF(
-        CAST("t1"."score" AS DOUBLE) > 1e+290,
-        1e+290,
-        IFF(CAST("t1"."score" AS DOUBLE) < -1E+290, -1E+290, CAST("t1"."score" AS DOUBLE))
-      )
-    )
-  ) AS "s3"
+  SUM("t1"."s0") AS "s0",
+  SUM("t1"."s1") AS "s1",
+  SUM("t1"."s3") AS "s3"
 FROM (
   SELECT
-    "t0"."served_at",
-    "t0"."age",
-    "t0"."rooms",
-    "t0"."colour",
-    "t0"."score",
-    DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
+    DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+    IFF(
+      (
+        "t0"."age" IS NULL
+      )
+      OR (
+        "t0"."age" = CAST('NaN' AS DOUBLE)
+      )
+      OR "t0"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE)),
+      0.0,
+      IFF("t0"."age" > 1e+290, 1e+290, IFF("t0"."age" < -1E+290, -1E+290, "t0"."age"))
+    ) AS "s0",
+    CAST("t0"."rooms" AS DOUBLE) AS "s1",
+    IFF(
+      (
+        CAST("t0"."score" AS DOUBLE) IS NULL
+      )
+      OR (
+        CAST("t0"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
+      )
+      OR CAST("t0"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE)),
+      0.0,
+      IFF(
+        CAST("t0"."score" AS DOUBLE) > 1e+290,
+        1e+290,
+        IFF(CAST("t0"."score" AS DOUBLE) < -1E+290, -1E+290, CAST("t0"."score" AS DOUBLE))
+      )
+    ) AS "s3"
   FROM "predictions" AS "t0"
   WHERE
     "t0"."served_at" >= TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 0, 0, 0)

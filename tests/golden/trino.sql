@@ -1,47 +1,41 @@
 SELECT
-  "t1"."telltale_time" AS "time",
+  "t1"."time",
   COUNT(*) AS "n",
-  SUM(
-    IF(
-      (
-        "t1"."age" IS NULL
-      ) OR IS_NAN("t1"."age") OR IS_INFINITE("t1"."age"),
-      CAST(0.0 AS DOUBLE),
-      IF(
-        "t1"."age" > CAST(1e+290 AS DOUBLE),
-        CAST(1e+290 AS DOUBLE),
-        IF("t1"."age" < CAST(-1E+290 AS DOUBLE), CAST(-1E+290 AS DOUBLE), "t1"."age")
-      )
-    )
-  ) AS "s0",
-  SUM(CAST("t1"."rooms" AS DOUBLE)) AS "s1",
-  SUM(
-    IF(
-      (
-        CAST("t1"."score" AS DOUBLE) IS NULL
-      )
-      OR IS_NAN(CAST("t1"."score" AS DOUBLE))
-      OR IS_INFINITE(CAST("t1"."score" AS DOUBLE)),
-      CAST(0.0 AS DOUBLE),
-      IF(
-        CAST("t1"."score" AS DOUBLE) > CAST(1e+290 AS DOUBLE),
-        CAST(1e+290 AS DOUBLE),
-        IF(
-          CAST("t1"."score" AS DOUBLE) < CAST(-1E+290 AS DOUBLE),
-          CAST(-1E+290 AS DOUBLE),
-          CAST("t1"."score" AS DOUBLE)
-        )
-      )
-    )
-  ) AS "s3"
+  SUM("t1"."s0") AS "s0",
+  SUM("t1"."s1") AS "s1",
+  SUM("t1"."s3") AS "s3"
 FROM (
   SELECT
-    "t0"."served_at",
-    "t0"."age",
-    "t0"."rooms",
-    "t0"."colour",
-    "t0"."score",
-    DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
+    DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+    IF(
+      (
+        "t0"."age" IS NULL
+      ) OR IS_NAN("t0"."age") OR IS_INFINITE("t0"."age"),
+      CAST(0.0 AS DOUBLE),
+      IF(
+        "t0"."age" > CAST(1e+290 AS DOUBLE),
+        CAST(1e+290 AS DOUBLE),
+        IF("t0"."age" < CAST(-1E+290 AS DOUBLE), CAST(-1E+290 AS DOUBLE), "t0"."age")
+      )
+    ) AS "s0",
+    CAST("t0"."rooms" AS DOUBLE) AS "s1",
+    IF(
+      (
+        CAST("t0"."score" AS DOUBLE) IS NULL
+      )
+      OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+      OR IS_INFINITE(CAST("t0"."score" AS DOUBLE)),
+      CAST(0.0 AS DOUBLE),
+      IF(
+        CAST("t0"."score" AS DOUBLE) > CAST(1e+290 AS DOUBLE),
+        CAST(1e+290 AS DOUBLE),
+        IF(
+          CAST("t0"."score" AS DOUBLE) < CAST(-1E+290 AS DOUBLE),
+          CAST(-1E+290 AS DOUBLE),
+          CAST("t0"."score" AS DOUBLE)
+        )
+      )
+    ) AS "s3"
   FROM "predictions" AS "t0"
   WHERE
     "t0"."served_at" >= CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:00:00') AS TIMESTAMP)

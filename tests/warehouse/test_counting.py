@@ -129,6 +129,18 @@ def test_another_spelling_is_found_in_however_many_minutes_it_is(duck, monkeypat
     assert named == {(0, "2.5"): 4}
 
 
+def test_columns_may_have_the_names_that_queries_give(duck):
+    names = ("telltale_time", "time", "n", "bin", "s0")
+    duck.raw_sql("CREATE OR REPLACE TABLE named AS SELECT TIMESTAMP '2026-01-02 03:00:00' AS served_at, "
+                 + ", ".join(f'{at}.5 AS "{name}"' for at, name in enumerate(names)))  # fmt: skip
+    schema = Schema(tuple(Column(name, "feature", "numeric", (2.0,)) for name in names))
+    counter = TableCounter(Counting(schema, names, "served_at", "duckdb"), UnseenNames(None, schema, 10), 60)
+    windows, _ = counter.count(duck.to_pyarrow, duck.table("named"))
+    (batch,) = windows.values()
+    assert batch.sums.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert [part.tolist()[:2] for part in schema.split(batch.counts)] == [[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]]
+
+
 @pytest.mark.parametrize("answered", [1, 2])
 def test_rows_that_change_while_they_are_counted_are_not_taken(duck, tmp_path, answered):
     counting = Counting(SCHEMA, list(COLUMNS), "served_at", "duckdb")
