@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 #: How long to wait before asking a full disk for room again; a prediction must not pay for the question each time.
 RETRY_SECONDS = 1.0
 
+#: Slots that are looked at in one go for records beyond the last one that was noted.
+LOOKED_AT = 1024
 
 #: Turns the two parts of a row that are no plain numbers into floats.
 Encode = Callable[[Sequence[Any], Sequence[Any]], Sequence[float]]
@@ -283,8 +285,18 @@ class Journal(Reader):
 
     @property
     def written(self) -> int:
-        """Highest sequence number known to be written; 0 before the first."""
-        return self._newest[0]
+        """Highest sequence number known to be written; 0 before the first.
+
+        A thread may note its number after another has noted a later one, so what comes after is looked at too.
+        """
+        number = self._newest[0]
+        with self._lock:
+            segments = [segment for segment in self._segments if segment.end > number + 1]
+        for segment in segments:
+            begin = max(number + 1 - segment.first, 0)
+            while (last := int(segment.records["seq"][begin : begin + LOOKED_AT].max(initial=0))) > number:
+                number, begin = last, last + 1 - segment.first
+        return number
 
     @property
     def dropping(self) -> Drops | None:
@@ -351,6 +363,7 @@ class Journal(Reader):
 
     def close(self, applied: int) -> None:
         """Sync and let go; delete what is folded and committed up to `applied`. Appending afterwards drops."""
+        written = self.written
         with self._lock:
             self._closed = True
             self._aim(None)
@@ -358,12 +371,12 @@ class Journal(Reader):
             spare, self._spare = self._spare, None
         if spare is not None:
             spare.delete()
-        whole = self.written <= applied and not self._dropped and self._dropping is None
+        whole = written <= applied and not self._dropped and self._dropping is None
         for segment in segments:
             try:
                 segment.sync()
                 if whole and segment is segments[-1]:
-                    number = max(applied, self.written) + 1
+                    number = max(applied, written) + 1
                     write_end(self.folder, SegmentHead(number, self._size, 0, self._fingerprint))
             except OSError as error:
                 whole = False

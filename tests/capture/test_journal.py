@@ -68,6 +68,17 @@ def test_batches_and_single_records_share_one_order(tmp_path_factory: pytest.Tem
     assert read_all(journal) == expected
 
 
+@pytest.mark.parametrize("noted", [0, 3, 20, 39])
+def test_a_thread_that_notes_its_number_late_hides_no_record_from_the_last_fold(tmp_path: Path, noted: int) -> None:
+    journal = make(tmp_path)
+    for row in range(40):  # some segments
+        journal.append([row, 0.0])
+    journal._newest[0] = noted  # what a thread does that was halted between its record and its note
+    assert journal.written == 40
+    journal.close(applied=noted)
+    assert sum(len(scan.records) for scan in scan_all(left_behind(tmp_path), noted, 0)) == 40 - noted
+
+
 def test_a_value_that_is_no_number_takes_no_slot(tmp_path: Path) -> None:
     journal = make(tmp_path)
     with pytest.raises(segment.struct.error):
