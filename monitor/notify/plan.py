@@ -20,7 +20,7 @@ from monitor.rules.silence import labels_of
 #: What a message shows first: performance, then what came true, then what the model answers, then the rest.
 ORDER = {"traffic": 0, PERFORMANCE: 0, "outcome": 1, "prediction": 2}
 
-#: What is said of alerts, in the order in which a message says it; and what of it a receiver has not been sent yet.
+#: Statuses of alerts, in the order of a message; and those that are news to a receiver.
 STATUSES: tuple[Status, ...] = get_args(Status)
 NEWS: Set[Status] = frozenset({"new", "more severe", "harmful"})
 
