@@ -308,10 +308,11 @@ class Journal(Reader):
 
         Allocates the next segment if the newest one is too short. Rows beyond that segment may still find no room.
         """
+        written = self.written
         with self._lock:
             if self._dropping is not None and not self._roll(self._end):
                 return False
-            if self._end - self._newest[0] <= rows and self._spare is None and not self._closed:
+            if self._end - written <= rows and self._spare is None and not self._closed:
                 try:
                     self._spare = self._make(self._end)
                 except OSError:

@@ -218,6 +218,14 @@ def test_who_asks_for_room_first_drops_nothing_on_a_full_disk(tmp_path: Path, fu
     assert (journal.dropped_total, len(read_all(journal))) == (1, 128)
 
 
+def test_a_thread_that_notes_its_number_late_makes_no_room(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    journal = make(tmp_path)
+    journal.append_many(np.ones((60, 2)))
+    full_disk["full"] = True
+    journal._newest[0] = 50
+    assert [journal.has_room(rows) for rows in (4, 5)] == [True, False]
+
+
 def test_a_slot_that_a_dead_thread_left_is_stepped_over(tmp_path: Path) -> None:
     clock = ManualClock()
     journal = make(tmp_path, clock)
