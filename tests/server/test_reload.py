@@ -97,10 +97,9 @@ def test_reloads_under_traffic_lose_nothing(tmp_path: Path, named: bool, reloads
         for thread in threads:
             thread.start()
         for factor in range(2, 2 + reloads):
-            before = answers.total()
             folder.write("moved", float(factor))
             assert reloaded(server.reload)[1]
-            wait_for(lambda: answers.total() > before + 5, "traffic")  # noqa: B023
+            wait_for(lambda: answers[float(factor)] > 2, "answers of the new version")  # noqa: B023
         assert reloaded(server.reload) == ("nothing has changed", True)
         stop.set()
         for thread in threads:
@@ -112,7 +111,6 @@ def test_reloads_under_traffic_lose_nothing(tmp_path: Path, named: bool, reloads
         client.healthy()
     assert wrong == []
     assert folder.counted() == dict(answers)
-    assert set(range(2, 2 + reloads)) <= set(answers)
 
 
 def test_an_outcome_finds_its_prediction_of_the_version_before(tmp_path: Path) -> None:
