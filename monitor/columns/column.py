@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Literal, get_args
 from urllib.parse import quote
@@ -83,10 +83,14 @@ def column_path(role: str, name: str) -> str:
 
 def go_number(value: float) -> str:
     """Write a number exactly as prometheus-client does (3226414.69 is 3.22641469e+06): `le` has one spelling."""
+    return _client_number()(value)
+
+
+@cache
+def _client_number() -> Callable[[float], str]:
     from prometheus_client.utils import floatToGoString  # it loads an HTTP server, which few commands need
 
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
-    return text
+    return floatToGoString
 
 
 def number_text(value: float) -> str:

@@ -88,7 +88,7 @@ def normalised(text: str) -> str:
     >>> normalised("-3226414.69"), normalised("0.5"), normalised("3.22641469e+06")
     ('-3.22641469e+06', '0.5', '3.22641469e+06')
     """
-    return "-" + go_number(-float(text)) if text.startswith("-") and text != "-Inf" else text
+    return "-" + go_number(-float(text)) if text.startswith("-") and "." in text[8:] else text
 
 
 def bin_edges(column: Column) -> list[tuple[int, str, str]]:

@@ -65,8 +65,9 @@ class Form:
         """Add a sample, after its family's head if it is the first one; labels are sorted as prometheus-client does."""
         head, self._head = self._head, ""
         self.series += 1
-        pairs = dict(sorted({**self._always, **labels}.items()))
-        name = f"{self._name}{suffix}{label_text(pairs) if pairs else ''}"
+        pairs = {**self._always, **labels}
+        text = label_text({label: pairs[label] for label in sorted(pairs)}) if pairs else ""
+        name = f"{self._name}{suffix}{text}"
         self._text.append(f"{head}{name} ".replace("%", "%%") + f"{number}\n")
 
     def freeze(self) -> Form:

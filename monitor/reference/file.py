@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,11 +215,12 @@ def label_text(labels: dict[str, str]) -> str:
     >>> label_text({"column": 'a"b', "role": "feature"})
     '{column="a\\"b",role="feature"}'
     """
-    escaped = (
-        '{}="{}"'.format(name, value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\""))
-        for name, value in labels.items()
-    )
-    return "{" + ",".join(escaped) + "}"
+    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in labels.items()]) + "}"
+
+
+@lru_cache(10_000)  # the same few names and edges are in thousands of lines
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 @dataclass

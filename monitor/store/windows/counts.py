@@ -170,10 +170,10 @@ def _rows(connection: sqlite3.Connection, window_id: int, positions: Sequence[in
         stretches = [(first + position, first + position) for position in positions]
     for table in ("sealed_counts", "open_counts"):
         sql = f"SELECT id, CAST(counts AS BLOB), sum FROM {table} WHERE id BETWEEN ? AND ?"  # noqa: S608 - two names
-        known = {number - first: row for stretch in stretches for number, *row in cursor.execute(sql, stretch)}
-        found = [known[position] for position in positions if position in known]
-        if found:
-            return [(text, total) for text, total in found]
+        rows = chain.from_iterable(cursor.execute(sql, stretch) for stretch in stretches)
+        known = {number - first: (text, total) for number, text, total in rows}
+        if found := [known[position] for position in positions if position in known]:
+            return found
     return []
 
 
