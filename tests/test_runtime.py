@@ -95,6 +95,7 @@ def test_drops_stay_counted_while_they_become_a_gap(monitored, full_disk):
 def test_a_lock_of_somebody_elses_is_named_by_health_and_log_in_one_line(monitored, caplog, monkeypatch):
     runtime = monitored.runtime
     monkeypatch.setattr(Writer, "alive", True)
+    monkeypatch.setattr("monitor.store.file.writer.PATIENCE", 0)
     runtime.writer._connection.execute("PRAGMA busy_timeout = 0")
     monitored.record(50)
     for kind in ("IMMEDIATE", "EXCLUSIVE"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -19,6 +21,15 @@ from monitor.store.file.database import connect
 from monitor.store.file.writer import WAL_ROOM, Writer
 from monitor.store.windows.rows import add_gap, read_meta, write_meta
 from tests.store.world import Monitored
+
+#: Another program that holds a lock on the database until its input ends.
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 def eventually(condition, seconds=PATIENCE):
@@ -98,7 +109,34 @@ def test_a_call_waits_for_somebody_elses_write_transaction(start, path):
     assert future == [None]
 
 
-def test_a_transaction_that_could_not_begin_can_be_tried_again(start, path):
+def test_a_stop_gives_up_soon_while_another_program_holds_a_lock(start, path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "PATIENCE", int(PATIENCE) * 2000)  # far longer than this test waits for anything
+    connection, begun, writers = connect(path), threading.Event(), []
+    connection.execute(f"PRAGMA busy_timeout = {module.PATIENCE}")
+
+    def tick():
+        begun.set()
+        writers[0].transaction(lambda c: write_meta(c, "a", "1"))
+
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        writers.append(Writer(connection, tick, 0.01))
+        writers[0].start()
+        assert begun.wait(PATIENCE)
+        stop = threading.Thread(target=writers[0].stop, args=(tick,), daemon=True)
+        stop.start()
+        stop.join(PATIENCE)
+        assert not stop.is_alive()
+    finally:
+        holder.communicate(timeout=PATIENCE)
+    assert "another program holds a lock" in caplog.text
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT value FROM meta WHERE key = 'a'").fetchone() is None
+
+
+def test_a_transaction_that_could_not_begin_can_be_tried_again(start, path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0)
     writer = start(run=False)
     writer._connection.execute("PRAGMA busy_timeout = 1")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

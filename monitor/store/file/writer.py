@@ -37,9 +37,9 @@ HOLD = 3 / 4
 TRUNCATE = 4 << 20
 
 PAGE = 4096
-#: How long a statement waits for another program's lock, and how long the last fold and checkpoint do, in ms. The next
-#: start folds what they leave.
-PATIENCE, LAST_PATIENCE = 5000, 1000
+#: How long a transaction waits for another program's lock, and how long one try does, in ms. After a stop nothing is
+#: tried again: the next start folds what is left.
+PATIENCE, TRY = 5000, 500
 #: Seconds between two log entries about the same failure.
 COMPLAIN_SECONDS = 60.0
 
@@ -58,6 +58,7 @@ class Writer:
         wal_room: int = WAL_ROOM,
     ) -> None:
         self._connection, self._tick, self._interval = connection, tick, interval
+        connection.execute(f"PRAGMA busy_timeout = {TRY}")
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="telltale-writer", daemon=True)
         self._stopped = False
@@ -132,9 +133,15 @@ class Writer:
 
     def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run in one transaction, for code that is on the writer's thread already."""
-        connection = self._connection
-        # Immediate: a deferred transaction that upgrades fails at once if another program has written meanwhile.
-        connection.execute("BEGIN IMMEDIATE")
+        connection, deadline = self._connection, time.monotonic() + PATIENCE / 1000
+        while True:
+            try:
+                # A deferred transaction that upgrades fails at once if another program has written meanwhile.
+                connection.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or self._stopped or time.monotonic() >= deadline:
+                    raise
         try:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version and self._version >= 0:
@@ -171,8 +178,9 @@ class Writer:
         Raises StoreError if there is none, or if a reader keeps the WAL from being emptied.
         """
         try:
-            self._connection.execute("VACUUM")
-            busy, _, _ = self._move_wal("TRUNCATE")
+            with self._waiting(PATIENCE):
+                self._connection.execute("VACUUM")
+                busy, _, _ = self._move_wal("TRUNCATE")
         except sqlite3.Error as error:
             raise StoreError(f"the database cannot be rewritten: {explained(error)}") from error
         if busy:
@@ -187,12 +195,18 @@ class Writer:
         self._commits, self._checkpointed = 0, time.monotonic()
         _, self.wal_pages, moved = self._move_wal("PASSIVE")
         if self.wal_pages == moved and moved > self._truncate_pages:
-            self._connection.execute("PRAGMA busy_timeout = 0")
-            try:
+            with self._waiting(0):
                 busy, _, _ = self._move_wal("TRUNCATE")
-                self.wal_pages = self.wal_pages if busy else 0
-            finally:
-                self._connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
+            self.wal_pages = self.wal_pages if busy else 0
+
+    @contextmanager
+    def _waiting(self, most: int) -> Iterator[None]:
+        """Wait for the locks of other programs for so many ms."""
+        self._connection.execute(f"PRAGMA busy_timeout = {most}")
+        try:
+            yield
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {TRY}")
 
     def _move_wal(self, kind: str) -> tuple[int, int, int]:
         """Whether a reader was in the way, pages in the WAL, and pages of it that were moved."""
@@ -213,7 +227,6 @@ class Writer:
                 due = time.monotonic() + (0.0 if more else self._interval)
                 continue
             if job is None:
-                self._connection.execute(f"PRAGMA busy_timeout = {LAST_PATIENCE}")
                 self._safely(self._last)
                 return
             with self.busy:
