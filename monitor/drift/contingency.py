@@ -72,26 +72,24 @@ def other(pair: Pair) -> Measured:
 
 def _shares(pair: Pair) -> dict[str, Measured]:
     """Measure those of `SHARES` that are asked for, in a leading axis: a call costs more than its numbers do."""
-    reference, (n, m), names = pair.reference, pair.sizes, [name for name in SHARES if name in pair.asked]
-    known = pair.frame.missing, np.zeros(reference.shape[:-1])
-    cells, spare = zip(*(known if name == "missing" else _outside(pair) for name in names), strict=True)
-    hits_reference, hits_test = (
-        np.array([(side * chosen).sum(axis=-1) for chosen in cells]) for side in (reference, pair.test)
-    )
+    (n, m), names = pair.sizes, [name for name in SHARES if name in pair.asked]
+    counted = [_missing(pair) if name == "missing" else _outside(pair) for name in names]
+    hits_reference, hits_test, spare = (np.array(one) for one in zip(*counted, strict=True))
     share, share_reference = hits_test / np.maximum(n, 1.0), hits_reference / np.maximum(m, 1.0)
-    gap, spares = share - share_reference, np.array(spare)
+    gap, hits = share - share_reference, hits_reference + hits_test
     rows, effective_hits = n, hits_test
     if pair.weights is not None:
         # Whole hits beyond the critical number, as `share_critical` counts them.
         rows = np.rint(n * np.moveaxis(pair.weights[..., [1 + SHARES.index(name) for name in names]], -1, 0))
         part = share * rows
         effective_hits = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
-    p_value = share_p_value(hits_reference, effective_hits, rows, m, spares)
-    testable = (hits_reference + hits_test > 0) & (hits_reference + hits_test < n + m)
+    testable = (hits > 0) & (hits < n + m)
+    p_value = np.ones(gap.shape)  # most columns have no missing value at all
+    p_value[testable] = share_p_value(*_stacked(hits_reference, effective_hits, rows, m, spare)[:, testable])
 
     @cache
     def critical(alpha: float) -> Floats:
-        return share_critical(hits_reference, gap >= 0, rows, m, alpha, spares)
+        return share_critical(hits_reference, gap >= 0, rows, m, alpha, spare)
 
     def measured(at: int, name: str) -> Measured:
         unit = np.maximum(TIMES * share_reference[at] / OTHER_FLOOR, 1.0) if name == "other" else 1.0
@@ -100,16 +98,25 @@ def _shares(pair: Pair) -> dict[str, Measured]:
     return {name: measured(at, name) for at, name in enumerate(names)}
 
 
-def _outside(pair: Pair) -> tuple[Mask, Floats]:
-    """The cells of what the reference does not know well, and how many rows it is spared: see `other`."""
-    frame, reference = pair.frame, pair.reference
-    # Known categories that less than RARE of the reference's rows have; none if most are like that.
-    few = RARE * reference.sum(axis=-1, keepdims=True)
-    rare = frame.known & (reference < few)
-    rare &= (reference * rare).sum(axis=-1, keepdims=True) <= 10 * few
-    limit = np.where(rare.any(axis=-1), few[..., 0], 0.0)
-    spare = overlooked(reference, frame.known, frame.outside, limit) + (frame.outside & frame.values)[..., 0]
-    return frame.outside | rare, spare
+def _missing(pair: Pair) -> tuple[Floats, Floats, Floats]:
+    """Rows without a usable value in the reference and in the test window, and how many the reference is spared."""
+    bins = pair.frame.places.shape[-1]
+    before, after = (side[..., bins:].sum(axis=-1) for side in (pair.reference, pair.test))
+    return before, after, np.zeros(before.shape)
+
+
+def _outside(pair: Pair) -> tuple[Floats, Floats, Floats]:
+    """The same of rows outside of what the reference knows well: see `other`."""
+    frame, reference, outside = pair.frame, pair.reference, pair.frame.outside
+    limit: Floats | float = 0.0
+    if frame.known.any():
+        # Known categories that less than RARE of the reference's rows have; none if most are like that.
+        few = RARE * reference.sum(axis=-1, keepdims=True)
+        rare = frame.known & (reference < few)
+        rare &= np.vecdot(reference, rare)[..., None] <= 10 * few
+        outside, limit = outside | rare, np.where(rare.any(axis=-1), few[..., 0], 0.0)
+    spare = overlooked(reference, frame.known, frame.outside, limit) + frame.outside[..., 0]
+    return np.vecdot(reference, outside), np.vecdot(pair.test, outside), spare
 
 
 def overlooked_other(pair: Pair) -> Floats:
@@ -191,13 +198,19 @@ def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats
         out: Floats = gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1)
         return out
 
-    inside = np.clip(x, np.maximum(hits - m, 0.0), last)
-    log_first = log_choose(n, inside) + log_choose(m, hits - inside) - log_choose(n + m, hits)
+    inside = np.minimum(np.maximum(x, np.maximum(hits - m, 0.0)), last)
+    in_n, in_m, in_both = log_choose(np.array((n, m, n + m)), np.array((inside, hits - inside, hits)))
+    log_first = in_n + in_m - in_both
+    # The ratio of each term to the one before it; in place, as these arrays are the largest ones.
     at = inside[..., None] + np.arange(TERMS)
-    hits_, n_, m_ = hits[..., None], n[..., None], m[..., None]
-    ratios = np.maximum((hits_ - at) * (n_ - at), 0.0) / ((at + 1) * np.maximum(m_ - hits_ + at + 1, 1.0))
-    ratios = np.minimum(ratios, 1.0)
-    terms = np.cumprod(ratios, axis=-1)
+    ratios = hits[..., None] - at
+    ratios *= n[..., None] - at
+    at += 1
+    below = at + (m - hits)[..., None]
+    below *= at
+    ratios /= below
+    np.minimum(np.maximum(ratios, 0.0, out=ratios), 1.0, out=ratios)
+    terms = np.multiply.accumulate(ratios, axis=-1, out=below)
     end = np.minimum(ratios[..., -1], 1 - 1e-9)
     total = 1.0 + terms.sum(axis=-1) + terms[..., -1] * end / (1 - end)
     tail = np.exp(np.minimum(log_first + np.log(total), 0.0))
@@ -239,9 +252,7 @@ def share_critical(
     >>> float(c[0])  # Two hits of 200 are not enough, three are.
     0.01
     """
-    asked = np.empty((5, *(hits_reference + n).shape))
-    for at, of_all in enumerate((hits_reference, grew, n, m, spare)):
-        asked[at] = of_all
+    asked = _stacked(hits_reference, grew, n, m, spare)
     columns, back = asked.reshape(5, -1), None
     if columns.shape[1] > FEW:
         # Columns are alike more often than not: most have no missing value at all. As one opaque value each: comparing
@@ -254,6 +265,14 @@ def share_critical(
     hits = _last_insignificant(spared, up > 0, rows, reference_rows, alpha)
     gap: Floats = np.abs(hits / np.maximum(rows, 1.0) - before / np.maximum(reference_rows, 1.0))
     return (gap if back is None else gap[back]).reshape(asked.shape[1:])
+
+
+def _stacked(*arrays: npt.ArrayLike) -> Floats:
+    """Arrays that broadcast to one shape, in a leading axis."""
+    out = np.empty((len(arrays), *np.broadcast(*arrays).shape))
+    for at, array in enumerate(arrays):
+        out[at] = array
+    return out
 
 
 def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: float) -> Floats:
@@ -274,7 +293,7 @@ def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha:
     tried = np.floor(guess)[:, None] + AROUND
     while left.size:
         low, high = below[left, None], above[left, None]
-        tried = np.clip(np.floor(tried), low + 1, high - 1)
+        tried = np.minimum(np.maximum(np.floor(tried), low + 1), high - 1)
         hits, reference_hits = tried * sign[left, None], before[left, None]
         in_larger = np.where(grew[left, None], hits, reference_hits)
         tail = hypergeometric_tail(in_larger, hits + reference_hits, small[left, None], large[left, None])

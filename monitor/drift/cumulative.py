@@ -30,10 +30,8 @@ def ks(pair: Pair) -> Measured:
     first term of Kolmogorov's series, which bounds the series (Smirnov 1948); ties and bins only make the true
     probability smaller. Critical value: sqrt(-ln(alpha/2)/2 * h).
     """
-    gap = pair.once(gaps)
-    value = np.clip(np.maximum(gap.max(axis=-1, initial=0.0), -gap.min(axis=-1, initial=0.0)), 0.0, 1.0)
-    n, m = (np.maximum(rows, 1.0) for rows in pair.effective.finite_sizes)
-    h = 1.0 / n + 1.0 / m
+    value = np.minimum(pair.once(gaps).max(axis=-1), 1.0)
+    h = pair.effective.once(scatter)
     p_value = np.minimum(1.0, 2.0 * np.exp(-2.0 * value**2 / h))
 
     def critical(alpha: float) -> Floats:
@@ -51,8 +49,8 @@ def wasserstein(pair: Pair) -> Measured:
     see `settle`. The same in both directions, without smoothing; equals `scipy.stats.wasserstein_distance` on the
     places.
     """
-    places = pair.frame.places
-    value = area(pair.once(gaps), places)
+    places, steps = pair.frame.places, pair.frame.steps
+    value = np.vecdot(pair.once(gaps), steps)
     which, before, after = _settled(pair)
     if which.any():
         counts = [np.broadcast_to(side, (*which.shape, side.shape[-1]))[which] for side in pair.finite]
@@ -60,8 +58,9 @@ def wasserstein(pair: Pair) -> Measured:
         places = np.array(np.broadcast_to(places, (*which.shape, places.shape[-1])))
         rows = np.maximum(counts[0] + counts[1], 1.0)
         places[which] += (counts[0] * (before - places[which]) + counts[1] * (after - places[which])) / rows
+        steps = np.diff(places, append=places[..., -1:])
     value = value / pair.scale
-    null = WassersteinNull(pair.effective, places)
+    null = WassersteinNull(pair.effective, places, steps)
     testable = pair.finite_testable & (pair.frame.places[..., -1] > 0)
     return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 
@@ -74,17 +73,16 @@ def shares(counts: Floats) -> Floats:
 
 
 def gaps(pair: Pair) -> Floats:
-    """Cumulative share of finite values up to each bin's upper edge, test window minus reference."""
-    reference, test = pair.finite
+    """How far the cumulative shares of finite values differ at each bin's upper edge."""
+    below, below_now = pair.below
     n, m = (np.maximum(rows, 1.0)[..., None] for rows in pair.finite_sizes)
-    out: Floats = np.cumsum(test / n - reference / m, axis=-1)
-    return out
+    return np.abs(below_now / n - below / m)
 
 
-def area(height: Floats, places: Floats) -> Floats:
-    """Area under a curve of steps, without its sign: `height` holds from each place to the next."""
-    out: Floats = np.einsum("...k,...k->...", np.abs(height[..., :-1]), np.diff(places, axis=-1))
-    return out
+def scatter(pair: Pair) -> Floats:
+    """Return h of the finite values."""
+    n, m = (np.maximum(rows, 1.0) for rows in pair.finite_sizes)
+    return 1.0 / n + 1.0 / m
 
 
 def transport(reference: Floats, at_reference: Floats, test: Floats, at_test: Floats) -> Floats:
@@ -94,9 +92,11 @@ def transport(reference: Floats, at_reference: Floats, test: Floats, at_test: Fl
     """
     places = np.concatenate((at_reference, at_test), axis=-1)
     order = np.argsort(places, axis=-1)
-    steps = np.concatenate((-shares(reference), shares(test)), axis=-1)
-    height = np.cumsum(np.take_along_axis(steps, order, axis=-1), axis=-1)
-    return area(height, np.take_along_axis(places, order, axis=-1))
+    rises = np.concatenate((-shares(reference), shares(test)), axis=-1)
+    height = np.cumsum(np.take_along_axis(rises, order, axis=-1), axis=-1)
+    steps = np.diff(np.take_along_axis(places, order, axis=-1), axis=-1)
+    out: Floats = np.vecdot(np.abs(height[..., :-1]), steps)
+    return out
 
 
 def settle(counts: Floats, places: Floats, bounds: Floats, excess: Floats) -> Floats:
@@ -128,11 +128,16 @@ def settle(counts: Floats, places: Floats, bounds: Floats, excess: Floats) -> Fl
 
 def _settled(pair: Pair) -> tuple[Mask, Floats, Floats]:
     """Columns whose exact mean does not fit the places, (..., R), and their places on both sides, (N, K) each."""
-    places, sides, sizes = pair.frame.places, pair.finite, pair.finite_sizes[::-1]
-    means = [np.where(np.abs(mean) < FARTHEST, mean, np.nan) for mean in pair.means]
-    excess = [mean * size - (side * places).sum(axis=-1) for side, size, mean in zip(sides, sizes, means, strict=True)]
-    off = [np.abs(one) > SETTLED * pair.scale * np.maximum(size, 1.0) for one, size in zip(excess, sizes, strict=True)]
-    which: Mask = (off[0] | off[1]) & np.isfinite(excess[0]) & np.isfinite(excess[1])
+    frame, places, sides, sizes = pair.frame, pair.frame.places, pair.finite, pair.finite_sizes[::-1]
+    with np.errstate(all="ignore"):
+        means = [
+            (total / rows / 2 - frame.starts / 2) / frame.halves for total, rows in zip(pair.sums, sizes, strict=True)
+        ]
+        excess = [mean * rows - np.vecdot(side, places) for side, rows, mean in zip(sides, sizes, means, strict=True)]
+    near = (np.abs(means[0]) < FARTHEST) & (np.abs(means[1]) < FARTHEST)
+    slack = SETTLED * pair.scale
+    off = [np.abs(one) > slack * np.maximum(rows, 1.0) for one, rows in zip(excess, sizes, strict=True)]
+    which: Mask = (off[0] | off[1]) & near
     if not which.any():
         return which, np.empty((0, 0)), np.empty((0, 0))
 
@@ -140,7 +145,7 @@ def _settled(pair: Pair) -> tuple[Mask, Floats, Floats]:
         out: Floats = np.broadcast_to(array, (*which.shape, *array.shape[array.ndim - inner :]))[which]
         return out
 
-    at, bounds = chosen(places, 1), chosen(pair.frame.bounds, 2)
+    at, bounds = chosen(places, 1), chosen(frame.bounds, 2)
     before, after = (
         settle(chosen(side, 1), at, bounds, chosen(one, 0)) for side, one in zip(sides, excess, strict=True)
     )
@@ -155,23 +160,23 @@ class WassersteinNull:
     |skewness of the mean difference| (t^2 - 1) / 6: docs/statistics.md says why, docs/bench-drift.md has the check.
     """
 
-    def __init__(self, pair: Pair, places: Floats) -> None:
-        (reference, test), (n, m) = pair.finite, pair.finite_sizes
-        pooled = (reference + test) / np.maximum(n + m, 1.0)[..., None]
-        below = np.cumsum(pooled, axis=-1)
-        spread = area(np.sqrt(np.maximum(below * (1.0 - below), 0.0)), places)
-        away = places - np.einsum("...k,...k->...", pooled, places)[..., None]
-        square = pooled * away * away
-        variance = square.sum(axis=-1)
-        third = np.einsum("...k,...k->...", square, away)
+    def __init__(self, pair: Pair, places: Floats, steps: Floats) -> None:
+        pool, h, (n, m) = np.add(*pair.finite), pair.once(scatter), pair.finite_sizes
+        rows = np.maximum(n + m, 1.0)
+        below = np.add(*pair.below)
+        spread = np.vecdot(np.sqrt(below * (rows[..., None] - below)), steps) / rows
+        away = places - (np.vecdot(pool, places) / rows)[..., None]
+        weighted = pool * away
+        variance = np.vecdot(weighted, away) / rows
+        third = np.vecdot(weighted * away, away) / rows
         # No spread at all: no distance is surprising, and none can occur.
         self._flat = variance <= 1e-30
         variance = np.where(self._flat, 1.0, variance)
-        h = 1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0)
-        self._unit = np.sqrt(h * variance) / pair.scale
+        error = np.sqrt(h * variance)
+        self._unit = error / pair.scale
         self._freedom = (2 / np.pi) * spread**2 / variance + 1 - 2 / np.pi
-        lean = np.abs(third) / variance**1.5 * np.abs(1 / np.maximum(n, 1.0) ** 2 - 1 / np.maximum(m, 1.0) ** 2)
-        self._lean = lean / h**1.5 / 6.0
+        unlike = np.abs(1 / np.maximum(n, 1.0) - 1 / np.maximum(m, 1.0)) * h
+        self._lean = np.abs(third) * unlike / error**3 / 6.0
 
     def p_value(self, value: Floats) -> Floats:
         """Probability of such a distance without drift."""

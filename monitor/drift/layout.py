@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.columns.column import Column, Counts, Floats, Mask, Schema
+from monitor.columns.column import Column, Counts, Floats, Kind, Mask, Role, Schema
 from monitor.drift.result import Harm
 
 Positions = npt.NDArray[np.intp]
+Named = tuple[list[str], list[Role], list[Kind]]
 T = TypeVar("T")
 
 #: Statistics that compare one share of the rows: see `contingency`.
@@ -22,22 +23,23 @@ SHARES = ("missing", "other")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the bins of R columns are, K at most; it does not change from one window to the next. Masks: (R, K).
+    """What the bins of R columns are; it does not change from one window to the next. Masks: (R, K).
 
-    `index`: position of each cell in the flat vector. `real`: which cells are bins and not padding. `values`: which are
-    value bins; `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin
-    for: `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column.
-    `places`: of numeric value bins on the span of the edges, 0 to 1; `bounds`: (R, 2, K), their edges on it.
-    `starts`, `halves`: first edge and half the span, (R,).
+    Of the K cells of a column the first V are for value bins, the others for missing and nonfinite values. `named`:
+    names, roles and kinds of the columns. `index`: position of each cell in the flat vector. `real`: which cells are
+    bins and not padding. `outside`: which hold what the reference has no bin for: `__other__`, or underflow and
+    overflow. `known`: which hold a known category; none of a numeric column. `places`: of numeric value bins on the
+    span of the edges, 0 to 1, (R, V); `steps`: from each to the next, 0 from the last; `bounds`: (R, 2, V), their edges
+    on the span. `starts`, `halves`: first edge and half the span, (R,).
     """
 
+    named: Named
     index: Positions
     real: Mask
-    values: Mask
-    missing: Mask
     outside: Mask
     known: Mask
     places: Floats
+    steps: Floats
     bounds: Floats
     starts: Floats
     halves: Floats
@@ -47,10 +49,10 @@ class Frame:
 class Pair:
     """Reference and test window of the same columns, side by side.
 
-    `reference`, `test`: counts, (R, K); columns with fewer bins are padded with zeros at the end. Leading axes in front
-    of R are allowed: many windows against one reference, or each against its own. `scale`: (R,), reference standard
-    deviation as a part of the span of the edges; 1 if it is zero or unknown. `sums`: of the finite values of the
-    reference and of the test window; NaN if unknown. `weights`: effective rows for each row of the test window, since
+    `reference`, `test`: counts, (R, K); zero in cells that are padding. Leading axes in front of R are allowed: many
+    windows against one reference, or each against its own. `scale`: (R,), reference standard deviation as a part of the
+    span of the edges; 1 if it is zero or unknown. `sums`: of the finite values of the reference and of the test window;
+    NaN if unknown. `weights`: effective rows for each row of the test window, since
     rows of one window are alike in shape, in `missing` and in `other`, (R, 3); None: each is one independent draw.
     `asked`: the statistics that will be measured.
     """
@@ -94,36 +96,33 @@ class Pair:
         assert self.weights is not None
         return replace(self, test=self.test * self.weights[..., :1], weights=None, _known={})
 
-    @cached_property
+    @property
     def finite(self) -> tuple[Floats, Floats]:
-        """`reference` and `test` with nothing but the value bins."""
-        return self.reference * self.frame.values, self.test * self.frame.values
+        """`reference` and `test` with nothing but the value bins, (R, V)."""
+        bins = self.frame.places.shape[-1]
+        return self.reference[..., :bins], self.test[..., :bins]
+
+    @cached_property
+    def below(self) -> tuple[Floats, Floats]:
+        """Rows of both sides of `finite` up to each bin's upper edge."""
+        reference, test = self.finite
+        return np.add.accumulate(reference, axis=-1), np.add.accumulate(test, axis=-1)
 
     @cached_property
     def finite_sizes(self) -> tuple[Floats, Floats]:
         """Return n and m of `finite`."""
-        return _sizes(*self.finite)
-
-    @cached_property
-    def means(self) -> tuple[Floats, Floats]:
-        """Means of the finite values of the reference and of the test window, 0 at the first edge and 1 at the last."""
-        starts, halves = self.frame.starts, self.frame.halves
-        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-            before, after = (total / rows for total, rows in zip(self.sums, self.finite_sizes[::-1], strict=True))
-            return (before / 2 - starts / 2) / halves, (after / 2 - starts / 2) / halves
+        m, n = (rows[..., -1] for rows in self.below)
+        return n, np.broadcast_to(m, n.shape)
 
     @cached_property
     def testable(self) -> Mask:
         """Where more than one bin is filled on either side: elsewhere nothing could come out significant."""
-        out: Mask = ((self.reference + self.test) > 0).sum(axis=-1) > 1
-        return out
+        return _filled(self.reference, self.test) > 1
 
     @cached_property
     def finite_testable(self) -> Mask:
         """The same for `finite`."""
-        reference, test = self.finite
-        out: Mask = ((reference + test) > 0).sum(axis=-1) > 1
-        return out
+        return _filled(*self.finite) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,30 +155,40 @@ class Layout:
     ...                  Column("y", "prediction", "categorical", categories=("a",))))
     >>> pair = Layout(schema).pair(np.arange(8), np.ones(8), np.ones(2), np.array([0, 1]))
     >>> pair.reference.astype(int).tolist()
-    [[0, 1, 2, 3, 4], [5, 6, 7, 0, 0]]
+    [[0, 1, 2, 3, 4], [5, 6, 0, 7, 0]]
     """
 
     def __init__(self, schema: Schema, harm: Assess | None = None) -> None:
         self.schema, self.harm = schema, harm
         self.sizes = np.array([column.size for column in schema.columns], dtype=np.intp)
         self.numeric = np.array([column.numeric for column in schema.columns], dtype=np.bool_)
+        # Rules ask for the same columns again and again.
         self._frames: dict[bytes, Frame] = {}
+        self._chosen: dict[tuple[tuple[int, ...], bool], Positions] = {}
 
     @cached_property
     def labels(self) -> tuple[tuple[str, ...], ...]:
         """A text for each bin of each column."""
         return tuple(column.labels for column in self.schema.columns)
 
-    @cached_property
-    def _whole(self) -> Frame:
-        """The frame of all columns. Padding points at a zero behind the flat vector."""
-        schema, numeric = self.schema, self.numeric[:, None]
-        value_bins = np.array([column.value_bins for column in schema.columns], dtype=np.intp)[:, None]
-        place = np.arange(int(self.sizes.max(initial=0)))
-        real, values, last = place < self.sizes[:, None], place < value_bins, place == value_bins - 1
-        places, bounds = np.zeros(real.shape), np.zeros((len(real), 2, len(place)))
-        starts, halves = np.zeros(len(real)), np.zeros(len(real))
-        for row, column in enumerate(schema.columns):
+    def _frame(self, positions: Positions) -> Frame:
+        """The frame of some columns."""
+        key = positions.tobytes()
+        if key not in self._frames:
+            self._frames[key] = self._make_frame(positions)
+        return self._frames[key]
+
+    def _make_frame(self, positions: Positions) -> Frame:
+        columns = [self.schema.columns[position] for position in positions.tolist()]
+        value_bins = np.array([column.value_bins for column in columns])[:, None]
+        others = self.sizes[positions, None] - value_bins
+        most = int(value_bins.max())
+        cell = np.arange(most + int(others.max()))
+        values, behind = cell < value_bins, (cell >= most) & (cell < most + others)
+        at = self.schema.offsets[positions, None] + cell - np.where(behind, most - value_bins, 0)
+        places, bounds = np.zeros((len(columns), most)), np.zeros((len(columns), 2, most))
+        starts, halves = np.zeros(len(columns)), np.zeros(len(columns))
+        for row, column in enumerate(columns):
             bins = column.value_bins
             places[row, :bins], halves[row] = bin_places(column)
             places[row, bins:] = places[row, bins - 1]
@@ -188,35 +197,31 @@ class Layout:
             if halves[row]:
                 ends = (np.array(column.edges) / 2 - starts[row] / 2) / halves[row]
                 bounds[row, 0, 1 : bins - 1], bounds[row, 1, 1 : bins - 1] = ends[:-1], ends[1:]
+        numeric, last = self.numeric[positions, None], cell == value_bins - 1
         return Frame(
-            np.where(real, schema.offsets[:-1, None] + place, schema.size),
-            real,
-            values,
-            missing=real & ~values,
-            outside=(last | (numeric & (place == 0))) & (~numeric | (value_bins > 1)),
+            (
+                [column.name for column in columns],
+                [column.role for column in columns],
+                [column.kind for column in columns],
+            ),
+            np.where(values | behind, at, self.schema.size),  # padding points at a zero behind the flat vector
+            real=values | behind,
+            outside=(last | (numeric & (cell == 0))) & (~numeric | (value_bins > 1)),
             known=values & ~numeric & ~last,
             places=places,
+            steps=np.diff(places, append=places[:, -1:]),
             bounds=bounds,
             starts=starts,
             halves=halves,
         )
 
-    def _frame(self, positions: Positions) -> Frame:
-        """The frame of some columns, as wide as the widest of them; rules ask for the same ones again and again."""
-        key = positions.tobytes()
-        if key not in self._frames:
-            whole, width = self._whole, int(self.sizes[positions].max(initial=0))
-            arrays = [getattr(whole, one.name)[positions] for one in fields(whole)]
-            self._frames[key] = Frame(
-                *(np.ascontiguousarray(one[..., :width] if one.ndim > 1 else one) for one in arrays)
-            )
-        return self._frames[key]
-
     def of_kind(self, columns: Sequence[int], *, numeric: bool) -> Positions:
         """Those of the given columns that are of one kind, as an index array."""
-        chosen: Positions = np.array(columns, dtype=np.intp)
-        out: Positions = chosen[self.numeric[chosen] == numeric]
-        return out
+        key = tuple(columns), numeric
+        if key not in self._chosen:
+            chosen: Positions = np.array(columns, dtype=np.intp)
+            self._chosen[key] = chosen[self.numeric[chosen] == numeric]
+        return self._chosen[key]
 
     def pair(
         self,
@@ -229,17 +234,18 @@ class Layout:
     ) -> Pair:
         """Lay reference and test window of the given columns side by side; `sums`, `asked`: see `Pair`."""
         frame = self._frame(positions)
-        half, before, after = frame.halves, _spread(reference, frame.index), _spread(test, frame.index)
-        unknown = np.full(len(positions), np.nan)
+        before, after = _spread(reference, frame.index), _spread(test, frame.index)
+        unknown = np.full(len(self.schema.columns), np.nan)
+        before_sums, after_sums = sums or (unknown, unknown)
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            scale = np.where(half > 0, deviations[positions] / np.where(half > 0, half, 1.0) / 2, 0.0)
+        with np.errstate(all="ignore"):
+            scale = deviations[positions] / frame.halves / 2
         return Pair(
             frame,
             before[None] if before.ndim < after.ndim else before,
             after,
             np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
-            (sums[0][..., positions], sums[1][..., positions]) if sums else (unknown, unknown),
+            (before_sums[..., positions], after_sums[..., positions]),
             asked,
         )
 
@@ -248,6 +254,12 @@ def _sizes(reference: Floats, test: Floats) -> tuple[Floats, Floats]:
     """Rows of the test window and of the reference, for each window."""
     n = test.sum(axis=-1)
     return n, np.broadcast_to(reference.sum(axis=-1), n.shape)
+
+
+def _filled(reference: Floats, test: Floats) -> Counts:
+    """Number of bins that are filled on either side."""
+    out: Counts = ((reference + test) > 0).sum(axis=-1)
+    return out
 
 
 def _spread(flat: npt.NDArray[np.generic], index: Positions) -> Floats:
