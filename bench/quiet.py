@@ -158,5 +158,6 @@ def measure(question: Question, scene: World, windows: Counts) -> Measurements:
         pair = scene.layout.pair(scene.reference, windows, scene.deviations, positions)
         for name in statistics_for(question, "numeric" if numeric else "categorical"):
             one = STATISTICS[name].measure(pair)
-            parts.append((positions, one, floors_of(question, name, one)))
+            floors = np.broadcast_to(floors_of(question, name, one), one.value.shape)
+            parts.append((positions, one, floors))
     return Measurements(question, len(scene.layout.schema.columns), parts)

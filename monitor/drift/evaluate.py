@@ -7,22 +7,19 @@ drifted is at most `alpha`: it is shared out by Holm's procedure over all tests 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, cycle, repeat
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.columns.column import Column, Counts, Floats, Kind, Mask, Role
+from monitor.columns.column import Column, Counts, Floats, Mask
 from monitor.drift.direction import Sides, direction, share_cells, shifts
-from monitor.drift.layout import Layout, Measured
+from monitor.drift.layout import Layout, Measured, Named
 from monitor.drift.result import Direction, DriftResult, Explanation, Harm, Shift, Span, State, Subject
 from monitor.drift.statistics import AUTO, STATISTICS
-
-T = TypeVar("T")
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
 WARNING_PART = 0.5
@@ -112,10 +109,9 @@ def floor_of(statistic: str, floor: float | None, asked: str = "") -> float:
     return floor * own / STATISTICS["ks"].floor if (asked, statistic) == ("auto", "wasserstein") else floor
 
 
-def floors_of(question: Question, statistic: str, measured: Measured) -> Floats:
+def floors_of(question: Question, statistic: str, measured: Measured) -> Floats | float:
     """The effect floor of each value, in its units."""
-    floor = floor_of(statistic, question.floor, question.statistic)
-    return np.full(measured.value.shape, floor) * measured.floor_unit
+    return floor_of(statistic, question.floor, question.statistic) * measured.floor_unit
 
 
 def holm_level(p_values: Floats, alpha: float) -> Floats:
@@ -134,31 +130,34 @@ def holm_level(p_values: Floats, alpha: float) -> Floats:
     ordered = np.sort(p_values, axis=-1)
     total = np.isfinite(ordered).sum(axis=-1, keepdims=True)
     passed = ordered <= alpha / np.maximum(total - np.arange(ordered.shape[-1]), 1)
-    rejected = np.cumprod(passed, axis=-1).sum(axis=-1)
+    rejected = np.logical_and.accumulate(passed, axis=-1).sum(axis=-1)
     out: Floats = alpha / np.maximum(total[..., 0] - rejected, 1)
     return out
 
 
 #: States that a verdict can have, from far below to above the floor, and the reason if it is not plain.
-_STATES: tuple[State, ...] = ("ok", "ok", "warning", "drift")
-_REASONS = (
-    "",
-    "more than chance, but far below the effect floor",
-    "more than chance, but below the effect floor",
-    "",
+_STATES = np.array(("ok", "ok", "warning", "drift"), dtype=object)
+_REASONS = np.array(
+    (
+        "",
+        "more than chance, but far below the effect floor",
+        "more than chance, but below the effect floor",
+        "",
+    ),
+    dtype=object,
 )
 
 
-def verdicts(values: Floats, critical: Floats, floors: Floats) -> tuple[list[State], list[str]]:
-    """States of columns that could be tested, and the reasons.
+def verdicts(values: Floats, critical: Floats, floors: Floats) -> tuple[list[Any], list[Any]]:
+    """States of columns that could be tested, and the reasons, in lists as deep as the arrays.
 
     >>> states, reasons = verdicts(np.array([0.3, 0.08, 0.02, 0.3]), np.array([0.1, 0.05, 0.01, 0.4]), np.full(4, 0.1))
     >>> states, reasons[1]
     (['drift', 'warning', 'ok', 'ok'], 'more than chance, but below the effect floor')
     """
     real = values > critical
-    which = (real * (1 + (values > WARNING_PART * floors) + (values > floors))).tolist()
-    return list(map(_STATES.__getitem__, which)), list(map(_REASONS.__getitem__, which))
+    which = real * (1 + (values > WARNING_PART * floors) + (values > floors))
+    return _STATES[which].tolist(), _REASONS[which].tolist()
 
 
 def evaluate(
@@ -181,9 +180,9 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Part:
-    """S statistics over W windows and the R columns of one kind, before alpha is shared out; arrays: (W, R, S).
+    """S statistics over W windows and the R columns of one kind, before alpha is shared out; arrays: (S, W, R).
 
-    `positions`, `named`: of the columns; their names, roles and kinds. `value`: without its sign. `found`: rows of
+    `positions`, `named`: of the columns; see `Frame`. `value`: without its sign. `found`: rows of
     the window and of the reference, with a value or not, (W, R). `damaged`: its numbers are impossible. `known`: there
     is a verdict. `tested`: the p-values that alpha is shared out over, infinity for columns without a verdict or that
     could not come out significant. `critical`: of each statistic, see `Measured`.
@@ -191,7 +190,7 @@ class _Part:
 
     statistics: tuple[str, ...]
     positions: list[int]
-    named: tuple[list[str], list[Role], list[Kind]]
+    named: Named
     value: Floats
     p_value: Floats
     n: Floats
@@ -260,11 +259,11 @@ class Answers:
         for begin in range(0, count, CHUNK):
             chosen = slice(begin, begin + CHUNK)
             parts = self._measure(chosen)
-            level = self._levels(parts)[:, None, None] * (1 + 1e-6)  # the critical value decides, not rounding
+            level = self._levels(parts)[:, None] * (1 + 1e-6)  # the critical value decides, not rounding
             for part in parts:
-                judged[chosen] += part.known.sum(axis=(1, 2))
+                judged[chosen] += part.known.sum(axis=(0, 2))
                 above = part.known & (part.p_value <= level) & (part.value > part.floor)
-                loud[chosen] |= above.any(axis=(1, 2))
+                loud[chosen] |= above.any(axis=(0, 2))
         return loud, judged
 
     def results(self, window: int) -> tuple[DriftResult, ...]:
@@ -277,7 +276,7 @@ class Answers:
     def _measure(self, chosen: slice) -> list[_Part]:
         question, layout, parts = self.question, self._layout, []
         reference, tests, broken = self._sound(self._reference[chosen], self._tests[chosen])
-        whole = np.array([not reason for reason in self._partial[chosen]], dtype=np.bool_)[:, None, None]
+        whole = np.array([not reason for reason in self._partial[chosen]], dtype=np.bool_)[:, None]
         for numeric in (True, False):
             positions = layout.of_kind(question.columns, numeric=numeric)
             statistics = statistics_for(question, "numeric" if numeric else "categorical")
@@ -289,22 +288,23 @@ class Answers:
             if self._rho is not None:
                 pair = pair.thin(self._rho[chosen][:, positions])
             measured = [STATISTICS[name].measure(pair) for name in statistics]
-            floors = [floors_of(question, name, one) for name, one in zip(statistics, measured, strict=True)]
             fields = [(one.value, one.p_value, one.n, one.m, one.testable) for one in measured]
-            value, p_value, n, m, testable = (_beside(arrays) for arrays in zip(*fields, strict=True))
-            damaged = broken[:, positions, None] | ~np.isfinite(value)
+            value, p_value, n, m, testable = (np.array(arrays) for arrays in zip(*fields, strict=True))
+            floors = np.empty(value.shape)
+            for at, (name, one) in enumerate(zip(statistics, measured, strict=True)):
+                floors[at] = floors_of(question, name, one)
+            damaged = broken[:, positions] | ~np.isfinite(value)
             known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
-            columns = [layout.schema.columns[position] for position in positions.tolist()]
             parts.append(
                 _Part(
                     statistics,
                     positions.tolist(),
-                    ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]),
+                    pair.frame.named,
                     np.abs(value),
                     p_value,
                     n,
                     m,
-                    _beside(floors),
+                    floors,
                     pair.sizes,
                     damaged,
                     known,
@@ -331,8 +331,8 @@ class Answers:
         """Holm's level of each window, shape (W,)."""
         if not parts:
             return np.zeros(0)
-        tested = [part.tested.reshape(len(part.tested), -1) for part in parts]
-        return holm_level(np.concatenate(tested, axis=-1), self.question.alpha)
+        tested = np.concatenate([one for part in parts for one in part.tested], axis=-1)
+        return holm_level(tested, self.question.alpha)
 
     def _make(self, chosen: slice) -> list[tuple[DriftResult, ...]]:
         """Make the results of a stretch of windows."""
@@ -346,60 +346,56 @@ class Answers:
         for part in parts:
             results = self._results(chosen.start, part, levels, explanations)
             for columns, found in zip(by_column, results, strict=True):
-                of_columns = zip(*[iter(found)] * len(part.statistics), strict=True)
-                columns.update(zip(part.positions, of_columns, strict=True))
+                columns.update(zip(part.positions, found, strict=True))
         order = self.question.columns
-        return [tuple(chain.from_iterable(columns.get(row, ()) for row in order)) for columns in by_column]
+        return [tuple(chain.from_iterable(map(columns.get, order, repeat(())))) for columns in by_column]
 
     def _results(
         self, first: int, part: _Part, levels: Floats, explanations: Sequence[Explanation]
-    ) -> list[list[DriftResult]]:
-        """Results in each window from `first` on, column by column; made field by field, as there may be thousands."""
+    ) -> list[Iterator[tuple[DriftResult, ...]]]:
+        """Results in each window from `first` on, of each column; made field by field, as there may be thousands."""
         critical = np.empty(part.value.shape)
         for level in set(levels.tolist()):
             same = levels == level
-            critical[same] = _beside([of_statistic(level)[same] for of_statistic in part.critical])
-        each, cells = len(part.statistics), part.value[0].size
-        states, reasons = verdicts(part.value.ravel(), critical.ravel(), part.floor.ravel())
-        numbers: list[list[Any]] = [one.ravel().tolist() for one in (part.value, critical, part.p_value)]
-        for k, i, which in np.argwhere(~part.known).tolist():
-            cell = k * cells + i * each + which
-            states[cell], reasons[cell] = self._no_verdict(part, (k, i, which), self._partial[first + k])
+            critical[:, same] = [of_statistic(level)[same] for of_statistic in part.critical]
+        states, reasons = verdicts(part.value, critical, part.floor)
+        numbers: list[list[Any]] = [one.tolist() for one in (part.value, critical, part.p_value)]
+        for at, k, i in np.argwhere(~part.known).tolist():
+            states[at][k][i], reasons[at][k][i] = self._no_verdict(part, (at, k, i), self._partial[first + k])
             for field in numbers:
-                field[cell] = None
-        n, m = (one.astype(np.int64).ravel().tolist() for one in (part.n, part.m))
-        floors, out = part.floor.ravel().tolist(), []
-        named = [_repeated(one, each) for one in part.named]
+                field[at][k][i] = None
+        n, m = (one.astype(np.int64).tolist() for one in (part.n, part.m))
+        floors, out = part.floor.tolist(), list[Iterator[tuple[DriftResult, ...]]]()
         for k, explanation in enumerate(explanations):
-            cut = slice(k * cells, (k + 1) * cells)
-            value, critical_value, p_value = (field[cut] for field in numbers)
             names = self._names[first + k]
-            results = DriftResult.rows(
-                repeat(self.question.name),
-                *named,
-                cycle(part.statistics),
-                states[cut],
-                repeat(self._spans[first + k]),
-                _repeated([names[position] for position in part.positions], each) if names else repeat("training"),
-                repeat(self._subject.version),
-                n[cut],
-                m[cut],
-                value,
-                critical_value,
-                floors[cut],
-                p_value,
-                reasons[cut],
-                repeat(explanation),
-                repeat(self._subject.model),
-                repeat(self._subject.series),
-                repeat(None),
-            )
-            out.append(results)
+            by_statistic = [
+                DriftResult.rows(
+                    repeat(self.question.name),
+                    *part.named,
+                    repeat(statistic),
+                    states[at][k],
+                    repeat(self._spans[first + k]),
+                    [names[position] for position in part.positions] if names else repeat("training"),
+                    repeat(self._subject.version),
+                    n[at][k],
+                    m[at][k],
+                    *(field[at][k] for field in numbers[:2]),
+                    floors[at][k],
+                    numbers[2][at][k],
+                    reasons[at][k],
+                    repeat(explanation),
+                    repeat(self._subject.model),
+                    repeat(self._subject.series),
+                    repeat(None),
+                )
+                for at, statistic in enumerate(part.statistics)
+            ]
+            out.append(zip(*by_statistic, strict=True))
         return out
 
     def _no_verdict(self, part: _Part, cell: tuple[int, int, int], partial: str) -> tuple[State, str]:
         """Say why a statistic of a column has no verdict in a window: its state and the reason."""
-        n, m, rows, reference_rows = int(part.n[cell]), int(part.m[cell]), *(int(one[cell[:2]]) for one in part.found)
+        n, m, rows, reference_rows = int(part.n[cell]), int(part.m[cell]), *(int(one[cell[1:]]) for one in part.found)
         if part.damaged[cell]:
             return "error", "the stored counts of this column are damaged"
         if not m:
@@ -411,16 +407,6 @@ class Answers:
             return "insufficient data", partial
         found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
         return "insufficient data", f"{found} in this window, {self.question.min_samples} needed"
-
-
-def _beside(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Put arrays of one shape (W, R) beside each other, in a last axis; `np.stack` takes four times as long for few."""
-    return np.array(arrays).transpose(1, 2, 0)
-
-
-def _repeated(values: Sequence[T], times: int) -> list[T]:
-    """Each value `times` times, one after the other."""
-    return [*chain.from_iterable(zip(*[values] * times, strict=True))]
 
 
 class LazyExplanation(Explanation):
