@@ -136,6 +136,15 @@ def test_critical_values_have_their_closed_forms():
     close(measured("js", column, *sides).critical(alpha)[0], math.sqrt(squared))
 
 
+def test_wasserstein_of_a_mirrored_column_has_the_same_critical_value():
+    before, after = np.array([0, 10**12, 2, 1, 0]), np.array([0, 0, 3, 0, 0])
+    critical = [
+        measured("wasserstein", numeric_of(before), *map(with_missing, sides)).critical(0.001)[0]
+        for sides in ((before, after), (before[::-1], after[::-1]))
+    ]
+    close(*critical)
+
+
 awkward = st.sampled_from([0, 0, 0, 1, 2, 50, 10**6, 10**12])
 columns = st.sampled_from(
     [
