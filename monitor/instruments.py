@@ -36,35 +36,35 @@ class Readings:
         self.model_errors += other.model_errors
 
 
+class _Mine(threading.local):
+    """The readings of the thread that asks, which `parts` has too."""
+
+    def __init__(self, parts: list[Readings]) -> None:
+        self.readings = Readings()
+        parts.append(self.readings)
+
+
 class Instruments:
     """Counters of the serving process, or of a model in it, from any thread. `key`: under which the store has them."""
 
     def __init__(self, key: str, begin: Readings) -> None:
         self.key, self._parts = key, [begin]
-        self._local = threading.local()
-
-    def _mine(self) -> Readings:
-        try:
-            mine: Readings = self._local.readings
-        except AttributeError:
-            mine = self._local.readings = Readings()
-            self._parts.append(mine)
-        return mine
+        self._mine = _Mine(self._parts)
 
     def took(self, seconds: float) -> None:
         """Count a prediction request that was answered after `seconds` seconds."""
-        mine = self._mine()
+        mine = self._mine.readings
         mine.seconds[bisect_left(SECONDS, seconds)] += 1
         mine.seconds_sum += seconds
 
     def rejected(self, code: str) -> None:
         """Count a request that was refused; `code` is the error's."""
-        rejected = self._mine().rejected
+        rejected = self._mine.readings.rejected
         rejected[code] = rejected.get(code, 0) + 1
 
     def model_failed(self) -> None:
         """Count a prediction for which the model raised, or answered what it must not."""
-        self._mine().model_errors += 1
+        self._mine.readings.model_errors += 1
 
     def read(self) -> Readings:
         """Add all threads up."""
