@@ -92,7 +92,7 @@ class Recorded(ABC):
         self.journal.maintain()
         until, done, handed = self.journal.written, self.applied, list[Drops]()
         while True:
-            records = self.journal.read(FOLD_ROWS)
+            records = self.journal.read(min(FOLD_ROWS, max(1, until - self.journal.read_upto)))
             upto, drops = self.journal.read_upto, [run for run in self.journal.drops() if run not in handed]
             if not len(records) and not drops and upto <= done:
                 return
