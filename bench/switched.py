@@ -57,7 +57,7 @@ def install(switch: Switch) -> None:
 
     def make(recorder: Recorder) -> Any:
         real = make_record(recorder)
-        return lambda features, predictions: real(features, predictions) if switch.on else 0
+        return lambda *given: real(*given) if switch.on else 0
 
     def answered(predictor: Predictor, environ: Any, start_response: Any) -> Any:
         switch.asked()

@@ -45,7 +45,7 @@ class Predictor(Endpoint):
         self._payload = Payload(watched.reference.schema, config.model.missing == "allow", model)
         self.names = self._payload.names
         self._model, self._recorder = model, watched.recorder
-        self._record, self._prefix = watched.record, watched.recorder.prefix
+        self._record, self._pack, self._prefix = watched.record, watched.recorder.pack, watched.recorder.prefix
         self._wide = config.model.proba or len(self.outputs) != 1
 
     def _answer(self, environ: WSGIEnvironment) -> Answer:
@@ -67,8 +67,12 @@ class Predictor(Endpoint):
             results = self._model.predict(rows)
         except (Exception, SystemExit) as error:
             raise self._model.explain(rows, error) from error
-        row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
-        number = self._record(row, results) if keys is None else self._record(row, results, None, int(keys[0]))
+        key = 0 if keys is None else int(keys[0])
+        if self._pack is not None and isinstance(rows, np.ndarray):
+            number = self._record((rows.tobytes(),), results, None, key, self._pack)
+        else:
+            row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
+            number = self._record(row, results, None, key)
         prediction_id = f"{self._prefix}{number}"
         result = repr(results[0]) if type(results[0]) is float else json.dumps(results[0])
         return f'{{"result": {result}, "prediction_id": "{prediction_id}"}}\n'.encode()

@@ -62,6 +62,7 @@ class Journal(Reader):
 
     `fingerprint`: 32 bytes that name the schema; `width`: values in a record; `start`: first sequence number;
     `before`: the newest segment of earlier processes, which takes the notes of drops until this one has a segment.
+    `pack`: packs a record whose first `packed` values are bytes, little-endian float64.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Journal(Reader):
         clock: Clock | None = None,
         encode: Encode = lambda values, more: [*values, *more],
         before: Path | None = None,
+        packed: int = 0,
     ) -> None:
         super().__init__(folder, width, start, clock)
         self._fingerprint = fingerprint
@@ -96,45 +98,50 @@ class Journal(Reader):
         folder.mkdir(parents=True, exist_ok=True)
         for unfinished in folder.glob("*.new"):
             unfinished.unlink()
+        self.pack = struct.Struct(f"<q{8 * packed}s{width - packed}dQ").pack
         self.append, self._aim = self._make_append(width, encode)
         with self._lock:
             self._roll(start)
 
     def _make_append(self, width: int, encode: Encode) -> tuple[Callable[..., int], Callable[[Segment | None], None]]:
-        """Build `append(values, more=(), time_ns=None, key=0)`: one record, and the sequence number that it got.
+        """Build `append(values, more=(), time_ns=None, key=0, pack=...)`: one record, and the number that it got.
 
-        `values` and `more` are its columns in the schema's order; `encode` makes numbers of those that are not. A
-        closure, since looking attributes up would cost as much as the write itself. Raises struct.error or TypeError
-        for what cannot be encoded, before anything is taken; nothing else. The second function sets the segment that
-        the first one writes to.
+        `values` and `more` are its columns in the schema's order; `encode` makes numbers of those that are not. With
+        `pack=self.pack`, `values` has the bytes of the first columns. A closure, since looking attributes up would cost
+        as much as the write itself. Raises struct.error or TypeError for what cannot be encoded, before anything is
+        taken; nothing else. The second function sets the segment that the first one writes to.
         """
         pack_body = struct.Struct(f"<q{width}dQ").pack
         now = time.time_ns if isinstance(self._clock, SystemClock) else self._clock.time_ns
-        take, slow, checksum, body_size = self._numbers.__next__, self._append_slow, crc32, self._size - HEAD.size
-        mark, record_words, newest = MARK << 32, self._size // 8, self._newest
+        take, slow, checksum, size, newest = self._numbers.__next__, self._append_slow, crc32, self._size, self._newest
+        write_rest, write_number = struct.Struct(f"<II{size - HEAD.size}s").pack_into, struct.Struct("<Q").pack_into
         # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
-        nowhere: tuple[int, int, Any, Any] = (0, 0, None, None)
+        nowhere: tuple[int, int, Any] = (0, 0, None)
         target = nowhere
 
         def append(
-            values: Sequence[float], more: Sequence[float] = (), time_ns: int | None = None, key: int = 0
+            values: Sequence[Any],
+            more: Sequence[float] = (),
+            time_ns: int | None = None,
+            key: int = 0,
+            pack: Callable[..., bytes] = pack_body,
         ) -> int:
             at_ns = now() if time_ns is None else time_ns
             try:
-                body = pack_body(at_ns, *values, *more, key)
+                body = pack(at_ns, *values, *more, key)
             except (TypeError, ValueError, ArithmeticError, struct.error):
-                body = pack_body(at_ns, *encode(values, more), key)
+                plain = values if pack is pack_body else np.frombuffer(values[0], "<f8").tolist()
+                body = pack_body(at_ns, *encode(plain, more), key)
             # In this order: a number that is drawn once a segment is in use is never before that segment.
-            end, base, memory, words = target
+            end, base, memory = target
             number = take()
             if number >= end:
                 return slow(number, body)
-            word = number * record_words + base
-            at = word * 8 + 16
-            memory[at : at + body_size] = body
-            # The head, word by word: checksum and mark, and the number last, which makes the record valid.
-            words[word + 1] = checksum(body, number) | mark
-            words[word] = newest[0] = number
+            at = number * size + base
+            # The number last: it makes the record valid.
+            write_rest(memory, at + 8, checksum(body, number), MARK, body)
+            write_number(memory, at, number)
+            newest[0] = number
             return number
 
         careful = self._sync_always or failpoint.armed("append") or sys.byteorder != "little"
@@ -144,8 +151,7 @@ class Journal(Reader):
             if segment is None or careful:
                 target = nowhere
             else:
-                base = RECORDS_AT // 8 - segment.first * record_words
-                target = (segment.end, base, segment.memory, segment.words)
+                target = (segment.end, RECORDS_AT - segment.first * size, segment.memory)
 
         return append, aim
 

@@ -4,8 +4,8 @@
              from byte 64 on, notes that change: whether the segment is in use, and what was dropped behind its end
     record   sequence number, CRC-32, mark | time in ns since 1970 UTC, a float64 for each column, key (64 bits)
 
-A record's body (behind the bar) is written before its head, and the CRC is seeded with the sequence number: a slot
-whose head is zero was never finished, and so never acknowledged; any other slot that does not check was damaged.
+A record's sequence number is written last, and the CRC of its body (behind the bar) is seeded with it: a slot without a
+number was never finished, and so never acknowledged; any other slot that does not check was damaged.
 """
 
 from __future__ import annotations
@@ -129,8 +129,7 @@ class Drops(NamedTuple):
 class Segment:
     """A mapped segment that is being written.
 
-    `memory` is the mapping that records are copied into; `words` is the same memory as 64-bit integers, and `records`
-    as a numpy array.
+    `memory` is the mapping that records are copied into; `records` is the same memory as a numpy array.
     """
 
     def __init__(self, path: Path, head: SegmentHead) -> None:
@@ -155,7 +154,6 @@ class Segment:
         self.memory[: HEADER.size] = head.pack()
         self.note(Notes())
         making.rename(path)
-        self.words = memoryview(self.memory).cast("Q")
         self.records: npt.NDArray[Any] = np.ndarray(
             head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Recorder:
         #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.
         self.token = token or secrets.token_hex(6)
         self.prefix = f"{self.token}-"
+        #: Given to `record`, it takes features as `(array.tobytes(),)`; None if values have to be encoded.
+        self.pack = self.journal.pack if self.encoder.all_numeric and sys.byteorder == "little" else None
         self.record = self._make_record()
 
     def _make_record(self) -> Record:
@@ -102,5 +105,6 @@ def open_journal(
         sync_always=config.data.sync == 0,
         clock=clock,
         before=before,
+        packed=0 if encoder is None else len(schema.features),
         **({} if encoder is None else {"encode": encoder.row}),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,26 @@ def test_a_value_that_is_no_number_takes_no_slot(tmp_path: Path) -> None:
     with pytest.raises(segment.struct.error):
         journal.append(("text", 1.0))
     assert journal.append((1.0, 1.0)) == 1
+
+
+def test_the_first_values_may_be_packed_already(tmp_path: Path) -> None:
+    def encode(values: Sequence[object], more: Sequence[object]) -> list[float]:
+        return [*map(float, values), *map(len, more)]  # type: ignore[arg-type]
+
+    journal = Journal(tmp_path, FINGERPRINT, 3, clock=ManualClock(7.0), encode=encode, packed=2)
+    packed = (np.array([[0.5, -1.5]]).tobytes(),)
+    for more in ([2.5], ["text"]):
+        journal.append([0.5, -1.5], more, 5, 9)
+        journal.append(packed, more, 5, 9, journal.pack)
+        plain, same = journal.read()
+        assert plain["values"].tolist() == same["values"].tolist()
+        assert (same["time"], same["key"], same["values"][2]) == (5, 9, 2.5 if more == [2.5] else 4.0)
+    with pytest.raises(segment.struct.error):
+        journal.append(packed, [], pack=journal.pack)
+    assert journal.append(packed, [1.0], pack=journal.pack) == 5
+    journal.close(0)
+    [scan] = scan_all(left_behind(tmp_path), 0, 0)
+    assert (scan.damages, scan.records["values"][:, 2].tolist()) == ((), [2.5, 2.5, 4.0, 4.0, 1.0])
 
 
 def test_threads_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
