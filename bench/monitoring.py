@@ -3,7 +3,8 @@
     python -m bench.monitoring
 
 Two processes of the same code differ by more than monitoring costs; neighbouring blocks of 64 requests of one process
-meet the same noise. Folding runs on the writer's thread: its processor time is divided by the requests recorded.
+meet the same noise. Folding runs on the writer's thread: its processor time is divided by the requests of a server that
+records all. If half of them were recorded, what it does each second would count twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import statistics
 import tempfile
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.running import Server, train
 from bench.serving import CONNECTIONS, Figures, Stack, load
@@ -40,27 +41,28 @@ class Cost(NamedTuple):
 
 
 def measure(connections: int, seconds: int, folder: Path) -> Cost:
-    """Ask a fresh server, and compare its blocks."""
+    """Ask a fresh server, and compare its blocks; another one tells what folding takes."""
     train(folder)
-    written = folder / "blocks.json"
-    server = Server(folder, "", module="bench.switched", BLOCKS=str(written)).ready()
-    try:
-        load(Stack("Telltale", server.process, server.port), connections, seconds, folder, Figures())
-    finally:
-        server.stop()
-    found = json.loads(written.read_text())
-    return cost(found["blocks"], found["writer"])
+    found: dict[str, Any] = {}
+    for name, more in (("blocks", ""), ("folding", "yes")):
+        written = folder / f"{name}.json"
+        server = Server(folder, "", module="bench.switched", BLOCKS=str(written), ALWAYS=more).ready()
+        try:
+            load(Stack("Telltale", server.process, server.port), connections, seconds, folder, Figures())
+        finally:
+            server.stop()
+        found[name] = json.loads(written.read_text())[name]
+    return cost(found["blocks"], found["folding"])
 
 
-def cost(blocks: list[tuple[bool, float]], writer: float) -> Cost:
+def cost(blocks: list[tuple[bool, float]], fold: float) -> Cost:
     """Compare each block with its neighbour: means without the most extreme twentieth at either end.
 
-    >>> found = cost([(bool(n % 2), 0.064 + n % 2 * 0.00064) for n in range(1000)], 0.032)
+    >>> found = cost([(bool(n % 2), 0.064 + n % 2 * 0.00064) for n in range(1000)], 1e-6)
     >>> round(found.off), round(found.record), round(found.fold)
     (1000, 10, 1)
     """
     counted = blocks[WARM_UP:]
-    recorded = sum(on for on, _ in blocks) * BLOCK
     pairs = [(a, b) if a[0] else (b, a) for a, b in pairwise(counted) if a[0] != b[0]]
     differences = sorted(on[1] - off[1] for on, off in pairs)
     cut = len(differences) // 20
@@ -69,7 +71,7 @@ def cost(blocks: list[tuple[bool, float]], writer: float) -> Cost:
     # Neighbouring pairs share a block, so half of them count.
     error = statistics.stdev(kept) / (len(kept) / 2) ** 0.5
     off = statistics.median(used for on, used in counted if not on)
-    return Cost(len(counted), off * scale, statistics.mean(kept) * scale, error * scale, writer / recorded * 1e6)
+    return Cost(len(counted), off * scale, statistics.mean(kept) * scale, error * scale, fold * 1e6)
 
 
 def main() -> None:
