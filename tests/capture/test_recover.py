@@ -89,9 +89,11 @@ def test_damage_is_cut_and_counted(
     assert [one.lost for one in found.damages] == ([] if lost is None else [None] if lost == "unknown" else [lost])
 
 
-def test_a_slot_that_was_never_finished_is_no_damage(left: Path) -> None:
-    """The head is written last: a thread that was killed in between was never acknowledged."""
-    overwrite(left, at(20), bytes(HEAD.size))
+@pytest.mark.parametrize("written", [0, 4, 8, 20, 30])
+def test_a_slot_that_was_never_finished_is_no_damage(left: Path, written: int) -> None:
+    """The number is written last, after the rest of head and body: who was killed before it was never acknowledged."""
+    overwrite(left, at(20), bytes(8))
+    overwrite(left, at(20, 8 + written), bytes(SIZE - 8 - written))
     found = scan(left)
     assert len(found.records) == 49
     assert not found.damages
