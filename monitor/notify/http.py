@@ -104,6 +104,8 @@ class Http:
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may have the address
             reason = explain(error)
             result = Failure(reason, bool(lines) and reason not in UNSENT)
+            if reason == TIMEOUT:  # the same deadline, noticed by `requests` before the timer
+                late.set()
         finally:
             timer.cancel()
             for line in lines:
@@ -163,6 +165,8 @@ class _Watched(HTTPAdapter):
         return pool
 
 
+TIMEOUT = "no answer in time"
+
 #: Kinds of error and their texts, the most specific first.
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLCertVerificationError,), "the server's certificate is not trusted"),
@@ -170,13 +174,12 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the server's name cannot be resolved"),
     ((requests.exceptions.ProxyError,), "the proxy refused or failed"),
     ((ConnectionRefusedError,), "connection refused"),
-    ((requests.exceptions.ConnectTimeout,), "no connection in time"),
-    ((requests.exceptions.Timeout, TimeoutError), "no answer in time"),
+    ((requests.exceptions.Timeout, TimeoutError), TIMEOUT),
     ((requests.exceptions.RequestException, OSError), "the connection broke"),
 )
 
 #: After these the request cannot have arrived.
-UNSENT = {reason for _, reason in _REASONS[:6]}
+UNSENT = {reason for _, reason in _REASONS[:5]}
 
 
 def explain(error: Exception) -> str:

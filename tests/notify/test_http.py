@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import requests
 
 from bench.running import PATIENCE
 from monitor.errors import ConfigError
@@ -32,6 +33,19 @@ def test_the_deadline_holds_for_the_whole_call(special: str) -> None:
         assert isinstance(answer, Failure)
         assert answer.doubt
         assert "within 0.3 s" in answer.reason
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_deadline_that_requests_notices_first_reads_the_same(connected: bool) -> None:
+    class Slow(Http):
+        def _post(self, url: str, body: bytes | None, headers: dict[str, str], lines: list[socket.socket]) -> Reply:
+            if connected:
+                lines.append(socket.socket())
+                raise requests.exceptions.ReadTimeout
+            raise requests.exceptions.ConnectTimeout
+
+    answer = Slow(5).post("http://localhost", b"", {})
+    assert answer == Failure(f"no {'answer' if connected else 'connection'} within 5 s", doubt=connected)
 
 
 def test_a_reply_that_is_lost_is_in_doubt() -> None:
