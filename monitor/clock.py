@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -91,6 +92,7 @@ class ManualClock:
         return event.is_set()
 
 
+@lru_cache(maxsize=1024)  # thousands of rows of one evaluation have the same few moments
 def iso(epoch: float) -> str:
     """Write a moment as UTC in ISO 8601, to the second, or to the millisecond where it has a fraction.
 

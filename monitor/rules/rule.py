@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from monitor.clock import from_iso
@@ -28,6 +29,7 @@ TRAINING = "training"
 USUAL = "usual"
 
 
+@lru_cache(maxsize=1024)  # asked of each verdict, and there are few statistics
 def is_performance(statistic: str) -> bool:
     """Whether a statistic is `performance`, or a metric, maybe of one class, maybe estimated.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from monitor.clock import iso
@@ -20,7 +19,7 @@ Row = dict[str, Any]
 
 def fields_of(value: DataclassInstance) -> Row:
     """Fields of a dataclass by name, as they are: `dataclasses.asdict` would copy each of them."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def ends_of(span: Span | None) -> tuple[str | None, str | None]:

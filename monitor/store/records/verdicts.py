@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -94,14 +95,13 @@ def save_results(
     With `questions`, ids by rule (see `enter_questions`), the verdicts can be worked out again from the store; which
     windows there were is noted as the highest id.
     """
-    moment = iso(at)
-    bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
-    seen = newest_window(connection)
-    rows = []
-    for result in results:
-        worded = result.state in ("drift", "warning") or result.role == "outcome"
-        direction = moved.text if worded and (moved := result.direction) else None
-        rows.append((*_same(result), moment, direction, *bounds[result.window], questions.get(result.rule), seen))
+    moment, seen, rows = iso(at), newest_window(connection), []
+    for window, same in groupby(results, attrgetter("window")):
+        ends = iso(window.start), iso(window.end)
+        for result in same:
+            worded = result.state in ("drift", "warning") or result.role == "outcome"
+            direction = moved.text if worded and (moved := result.direction) else None
+            rows.append((*_same(result), moment, direction, *ends, questions.get(result.rule), seen))
     with seals.appended(connection, "drift"):
         write_rows(connection, _INSERT, rows)
 
