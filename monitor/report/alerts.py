@@ -34,10 +34,11 @@ def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> d
     """Alerts that are up, by the part of the page that lists them, each part in the order of `urgency`."""
     parts: dict[Part, list[tuple[tuple[float, ...], AlertLine]]] = {"up": [], "muted": []}
     for evaluation in evaluations:
-        groups = by_alert((*evaluation.results, *evaluation.traffic))
-        for key, alert in evaluation.alerts.items():
-            if alert.state in ENDED:
-                continue
+        up = {key: alert for key, alert in evaluation.alerts.items() if alert.state not in ENDED}
+        columns = {key.column for key in up}
+        results = (*evaluation.results, *evaluation.traffic)
+        groups = by_alert(result for result in results if result.column in columns)
+        for key, alert in up.items():
             result = leading_result(groups[key], alert.statistic) if key in groups else None
             part: Part = "muted" if key in muted else "up"
             parts[part].append((urgency(alert, result), AlertLine(alert, line_of(alert, result))))

@@ -33,6 +33,8 @@ def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, spa
     every = list_fired(connection, of, span.start, span.end)
     fired = {name: [e for e in events if e["after"] != "pending"] for name, events in every.items()}
     fired = {name: events for name, events in fired.items() if any(e["after"] == "firing" for e in events)}
+    if not fired:
+        return []
     said = said_of(connection, fired)
     silences, changes = list_silences(connection), changes_of(connection, of)
     labels = {rule.name: rule.labels for rule in config.rules}

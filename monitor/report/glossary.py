@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 from markupsafe import Markup
@@ -36,6 +37,7 @@ def anchor(word: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-")
 
 
+@lru_cache(512, typed=True)
 def term(text: str, word: str = "") -> str:
     """Link a text to the paragraph of `word`, or of the text itself; without a `word` an unknown text stays as it is.
 

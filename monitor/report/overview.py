@@ -194,7 +194,7 @@ def strip(row: Row, cells: Sequence[Cell], lost: Sequence[int] = ()) -> Markup:
     """A row's states over time. `lost`: cells in which predictions were lost."""
     key = (row.column.role, row.column.name)
     levels = tuple(LEVELS[cell.get(key, 0)] for cell in cells)
-    bad = sum(level in ("h-drift", "h-strong") for level in levels)
+    bad = levels.count("h-drift") + levels.count("h-strong")
     return figure.strip(levels, f"drift in {bad} of {len(levels)} cells" if any(levels) else "no verdicts", tuple(lost))
 
 

@@ -47,24 +47,61 @@ def environment() -> Environment:
         auto_reload=False,
     )
     env.filters |= {name: getattr(words, name) for name in WORDS}
-    env.filters |= {"points": points, "moment": moment, "breakable": breakable, "column_path": column_path}
+    env.filters |= {"points": points, "moment": moment, "column_path": column_path}
     env.filters["minute"] = lambda epoch: iso(epoch // 60 * 60)
     env.filters["bound"] = lambda text: text.replace(" %", "\u00a0%")
     env.filters["around"] = around
     env.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
     env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
-    env.filters["css"] = lambda state: state.replace(" ", "-")
+    env.filters["css"] = css
     env.filters["css_text"] = lambda text: Markup("".join(c if c.isalnum() else f"\\{ord(c):x} " for c in text))  # noqa: S704
     env.filters |= {"metric_name": metric_name, "value_name": value_name}
     env.filters["labelled"] = labelled
     env.filters["glob"] = glob.escape
     env.filters |= {"term": glossary.term, "anchor": glossary.anchor}
     env.globals["glossary"] = glossary.WORDS
-    env.globals |= {"roles": ROLES, "program": words.program}
+    env.globals |= {"roles": ROLES, "program": words.program, "badge": badge, "nums": nums, "shorter": shorter}
     return env
 
 
+def css(state: str) -> str:
+    """Name the class of a state."""
+    return state.replace(" ", "-")
+
+
+# Rows of tables call these often; as macros they would take several times as long.
+@lru_cache(256, typed=True)
+def badge(state: str, text: str | None = None) -> Markup:
+    """Mark a state with its colour. `text`: other words for it.
+
+    >>> badge("no traffic"), badge("<", Markup("<b>"))
+    (Markup('<span class="badge no-traffic">no traffic</span>'), Markup('<span class="badge &lt;"><b></span>'))
+    """
+    return Markup(f'<span class="badge {escape(css(state))}">{escape(text or state)}</span>')  # noqa: S704 - escaped
+
+
+def nums(*texts: str) -> Markup:
+    """Write cells of a table with numbers.
+
+    >>> nums("1", "<2")
+    Markup('<td class="num">1</td><td class="num">&lt;2</td>')
+    """
+    return Markup("".join([f'<td class="num">{escape(text)}</td>' for text in texts]))  # noqa: S704 - escaped
+
+
+def shorter(name: str) -> Markup:
+    """Write a column's name, broken where its parts meet if there is no room.
+
+    >>> shorter("a_b<"), shorter(" ")
+    (Markup('<bdi>a_<wbr>b&lt;</bdi>'), Markup('<i>(no name)</i>'))
+    """
+    if not name.strip():
+        return Markup("<i>(no name)</i>")
+    return Markup(f"<bdi>{escape(name).replace('_', Markup('_<wbr>'))}</bdi>")  # noqa: S704 - escaped
+
+
+@lru_cache(1024)
 def moment(when: float | str | None, now: float | None) -> Markup:
     """Write a moment for people and for programs, with its full date if `now` is None; page.js adds the local time.
 
@@ -85,15 +122,6 @@ def points(change: float) -> str:
     """
     size = words.number(100 * abs(change), 2 if abs(change) < 0.1 else 3)
     return f"{'+' if change > 0 else '-' * (change < 0)}{size} points"
-
-
-def breakable(name: str) -> Markup:
-    """Escape a name, and let a line break where its parts meet.
-
-    >>> breakable("a_b<")
-    Markup('a_<wbr>b&lt;')
-    """
-    return Markup("_<wbr>").join(name.split("_"))
 
 
 def labelled(row: Markup, names: Sequence[str]) -> Markup:

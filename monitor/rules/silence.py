@@ -152,13 +152,12 @@ class Mute(NamedTuple):
 
 def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[AlertKey, Mute]:
     """Return the firing alerts that send no messages, each with the reason."""
+    firing = [alert for alert in alerts if alert.state == "firing"]
     on_column: dict[tuple[str, ...], list[Alert]] = {}
-    for alert in alerts:
+    for alert in firing:
         on_column.setdefault(alert.key[1:], []).append(alert)
     out: dict[AlertKey, Mute] = {}
-    for alert in alerts:
-        if alert.state != "firing":
-            continue
+    for alert in firing:
         if silence := silenced_by(alert, silences, now):
             by = f"silence {silence.id} by {silence.author} until {iso(silence.end)}"
             out[alert.key] = Mute("silenced", f"{by}: {silence.reason}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -27,7 +29,7 @@ PUBLISHED: dict[str, Callable[[Runtime], Any]] = {
     "/readyz": lambda run: {"status": "ready", **versions(run)},
     "/api/status": lambda run: run.status(asked()),
     "/api/drift": lambda run: [result.to_json() for one in shown(run) for result in one.latest.results],
-    "/api/alerts": lambda run: fired(run, period(WEEK)) if named() else run.alerts(asked()),
+    "/api/alerts": lambda run: past_alerts(run) if named() else run.alerts(asked()),
 }
 
 
@@ -47,11 +49,16 @@ def named() -> bool:
     return any(request.args.get(name) for name in NAMES)
 
 
-def fired(run: Runtime, span: Span) -> list[dict[str, Any]]:
-    """The alerts of a period, of the models that a request is about and all of their versions, the newest first."""
+def past_alerts(run: Runtime) -> list[dict[str, Any]]:
+    """The alerts of the period that a request names."""
     with one_moment(run.folder.database) as connection:
-        of = [read_alerts(connection, Subject(one.name), one.config, span) for one in shown(run)]
-    return sorted((alert for alerts in of for alert in alerts), key=lambda alert: alert["began"], reverse=True)
+        return fired(connection, shown(run), period(WEEK))
+
+
+def fired(connection: sqlite3.Connection, models: Iterable[Watched], span: Span) -> list[dict[str, Any]]:
+    """The alerts of a period, of some models and all of their versions, the newest first."""
+    of = (read_alerts(connection, Subject(one.name), one.config, span) for one in models)
+    return sorted(chain.from_iterable(of), key=lambda alert: alert["began"], reverse=True)
 
 
 def versions(run: Runtime) -> dict[str, Any]:

@@ -313,10 +313,10 @@ def alerts() -> Response:
         silences = [one for one in list_silences(connection, now) if name is None or one.may_match(model=name)]
         events = list_events(connection, Subject(every[0].name) if len(every) == 1 else None, span=span)
         notifications = listing(connection, dead_first=True, model=name, span=span)
+        fired_alerts = fired(connection, every, span)
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
     parts = alerts_page.arrange((one.latest for one in every), muted)
-    fired_alerts = fired(run, span)
     line = overview.alert_line(one.alert for one in parts["up"])
     firing = any(one.alert.state == "firing" for one in parts["up"])
     if period.judged is None:
@@ -326,7 +326,7 @@ def alerts() -> Response:
         line = f"{words.counted(len(fired_alerts), 'alert')} fired" if fired_alerts else ""
     return answer(
         "alerts.html",
-        fired_alerts if named() else run.alerts(name),
+        fired_alerts if named() else (alert for one in every for alert in one.alerts()),
         summary=line or "No alerts",
         tone="drift" if firing or dead else "warning" if line else "ok",
         period=period,
@@ -424,8 +424,9 @@ def health() -> Response:
 
 def health_line(run: Runtime) -> dict[str, str]:
     """What is wrong with the monitor, or that nothing is."""
-    condition = run.health()["status"]
-    if wrong := [f"{check.part}: {check.detail}" for check in run.condition.checks() if check.condition != "ok"]:
+    health = run.health()
+    condition, checks = health["status"], health["checks"]
+    if wrong := [f"{check['part']}: {check['detail']}" for check in checks if check["condition"] != "ok"]:
         return {"status": condition, "text": f"Monitor {condition}: {'; '.join(wrong)}."}
     evaluated = max(model.latest.at for model in run.models.values())
     ago = words.duration(max(0.0, run.clock.time() - evaluated))
@@ -504,17 +505,21 @@ def answer(
     if (beside := fields.get("against", "")) not in ("", column_page.REFERENCE) and status == 200:
         kept = kept | {"against": beside}
     if (before := prefix(run)) or kept:
-        body = OWN_LINK.sub(lambda link: _link_to_same_model(link, before, kept), body)
+        texts = {key: str(escape(urlencode({key: text}, safe=":"))) for key, text in kept.items()}
+        body = OWN_LINK.sub(lambda link: _link_to_same_model(link, before, texts), body)
     return Response(body, status, content_type="text/html; charset=utf-8")
 
 
 def _link_to_same_model(link: re.Match[str], prefix: str, kept: Mapping[str, str]) -> str:
-    """Have a link lead to the same model, and repeat the period and the comparison unless it names one."""
+    """Have a link lead to the same model, and repeat the period and the comparison unless it names one.
+
+    `kept`: fields of an address as links have them, by name.
+    """
     attribute, address = link.groups()
     named = NAMED.search(address)
-    more = {key: text for key, text in kept.items() if not (named if key in NAMES else f"{key}=" in address)}
+    more = [text for key, text in kept.items() if not (named if key in NAMES else f"{key}=" in address)]
     if more and attribute == "href":
-        address += f"{'&amp;' if '?' in address else '?'}{escape(urlencode(more, safe=':'))}"
+        address += f"{'&amp;' if '?' in address else '?'}{'&amp;'.join(more)}"
     return f'{attribute}="{prefix}{address}'
 
 

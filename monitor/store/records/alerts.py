@@ -100,12 +100,15 @@ def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: f
     """
     rows = read(
         connection,
-        "SELECT e.*, (SELECT direction FROM drift d WHERE d.at = e.at AND (d.rule, d.model, d.series, d.role,"
-        ' d."column", d.statistic) = (e.rule, e.model, e.series, e.role, e."column", e.statistic)) AS direction'
-        " FROM alert_events e WHERE at < ?4 AND event_id IN (SELECT event_id FROM"
+        "WITH e AS MATERIALIZED (SELECT * FROM alert_events WHERE at < ?4 AND event_id IN (SELECT event_id FROM"
         "  (SELECT event_id, at, after, max(id) FROM alert_events"
         "   WHERE model = ?1 AND ?2 IN ('', model_version) AND at < ?4 AND event_id <> '' GROUP BY event_id)"
-        "  WHERE at >= ?3 OR after = 'firing') ORDER BY id",
+        "  WHERE at >= ?3 OR after = 'firing')),"
+        # Many events are of one evaluation, and its verdicts are gone through once.
+        ' d AS MATERIALIZED (SELECT at, rule, model, series, role, "column", statistic, direction FROM drift'
+        '  WHERE at IN (SELECT at FROM e) AND "column" IN (SELECT "column" FROM e))'
+        ' SELECT e.*, d.direction FROM e LEFT JOIN d USING (at, rule, model, series, role, "column", statistic)'
+        " ORDER BY e.id",
         (*of[:2], iso(start), iso(end)),
     )
     found: dict[str, list[Row]] = {}

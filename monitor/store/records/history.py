@@ -44,6 +44,11 @@ _LEVELS = """
     FROM drift WHERE at = ? AND model = ? GROUP BY role, "column"
 """
 
+_VERDICT = """
+    SELECT id, value, critical, floor, n, state FROM drift
+    WHERE at = ?1 AND "column" = ?2 AND role = ?3 AND rule = ?4 AND statistic = ?5 AND model = ?6
+"""
+
 Cell = dict[tuple[str, str], int]
 
 
@@ -129,19 +134,18 @@ def verdicts(
     """
     bounds = [iso(moment) for moment in np.linspace(start, end, POINTS + 1).tolist()]
     bounds[-1] = iso(end + 1)
-    out = []
+    names, place, out = (column, role, rule, statistic, of.model), 0, []
     for cell in pairwise(bounds):
-        at = _last(connection, of, *cell)
-        found = (
-            at
-            and connection.execute(
-                'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
-                "AND rule = ? AND statistic = ? AND model = ?",
-                (at, column, role, rule, statistic, of.model),
-            ).fetchone()
-        )
-        if at and found:
-            out.append(Point(from_iso(at), *found))
+        if (at := _last(connection, of, *cell)) is None:
+            continue
+        sql = "SELECT min(id) FROM drift WHERE at = ? AND model = ?"
+        (first,) = connection.execute(sql, (at, of.model)).fetchone()
+        # An evaluation has thousands of verdicts, mostly in the order of the one before: this one is looked for there.
+        row = connection.execute(f"{_VERDICT} AND id = ?7", (at, *names, first + place)).fetchone()
+        row = row or connection.execute(_VERDICT, (at, *names)).fetchone()
+        if row:
+            place = row["id"] - first
+            out.append(Point(from_iso(at), *row[1:]))
     return out
 
 
