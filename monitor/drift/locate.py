@@ -130,8 +130,8 @@ def split_posterior(counts: Floats) -> tuple[Floats, float]:
     dispersion = _dispersion(seen, int(gain.argmax()) + 1)
     if dispersion > 1:
         gain = _gain(seen / dispersion)
-    posterior = np.concatenate(([0.0], np.exp(gain - logsumexp(gain))))
-    return posterior, float(logsumexp(gain) - np.log(len(gain)))
+    whole = logsumexp(gain)
+    return np.concatenate(([0.0], np.exp(gain - whole))), float(whole - np.log(len(gain)))
 
 
 def credible(posterior: Floats, level: float) -> npt.NDArray[np.intp]:

@@ -130,11 +130,13 @@ def labelled(row: Markup, names: Sequence[str]) -> Markup:
     >>> labelled(Markup('<th>a</th><td class="num">7</td>'), ["Bin", "#Live rows"])
     Markup('<th>a</th><td class="num"><span class="label">live rows </span>7</td>')
     """
-    labels = iter(_labels(tuple(names)))
-    return Markup(_CELL.sub(lambda cell: cell[0] + next(labels, ""), str(row)))  # noqa: S704 - was Markup
+    parts = _CELL.split(row)
+    for at, label in zip(range(1, len(parts), 2), _labels(tuple(names)), strict=False):
+        parts[at] += label
+    return Markup("".join(parts))  # noqa: S704 - was Markup
 
 
-_CELL = re.compile(r"<t[hd]\b[^>]*>")
+_CELL = re.compile(r"(<t[hd]\b[^>]*>)")
 
 
 @lru_cache(256)

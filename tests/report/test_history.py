@@ -82,6 +82,16 @@ def test_time_line_is_thinned_but_keeps_its_ends(connection: sqlite3.Connection)
     assert verdicts(connection, Subject(version=VERSION), "feature", "x'; --", "r", "ks", START, START + 999) == []
 
 
+def test_a_verdict_is_found_wherever_its_evaluation_has_it(connection: sqlite3.Connection) -> None:
+    every = ["xab", "abx", "abx", "ab", "xab", "abcx", "x", "", "bxa"]
+    for i, columns in enumerate(every):
+        save_results(connection, START + 10 * i, [result("ok", i / 100)._replace(model="another")])
+        save_results(connection, START + 10 * i, [result("ok", i / 10, column) for column in columns])
+    points = verdicts(connection, Subject(version=VERSION), "feature", "x", "r", "ks", START, START + 100)
+    there = [i for i, columns in enumerate(every) if "x" in columns]
+    assert [(point.at, point.value) for point in points] == [(START + 10 * i, i / 10) for i in there]
+
+
 def test_history_begins_with_what_is_stored(connection: sqlite3.Connection) -> None:
     assert begins(connection, MODEL) == math.inf
     save_results(connection, START + 10, [result("ok", 0.01)])
