@@ -182,10 +182,10 @@ class Payload:
 
     def _short(self, row: Sequence[Any]) -> Floats | None:
         """Return one row of numbers as an array, shape (1, features); None if a value needs the long way."""
-        # Python's own comparisons: numpy's take ten times as long for so few.
-        if len(row) != self._width or not all(
-            type(value) in (float, int) and -LARGEST_WHOLE < value < LARGEST_WHOLE for value in row
-        ):
+        # Loops in C: one in Python takes twice as long, and numpy's twenty times for so few. `max` may pass over NaN,
+        # which is in no order; a sum does not.
+        plain = len(row) == self._width and {*map(type, row)} <= {float, int} and max(map(abs, row)) < LARGEST_WHOLE
+        if not plain or math.isnan(sum(row)):
             return None
         return np.array([row], np.float64)
 

@@ -68,6 +68,12 @@ def test_only_numbers_is_true_exactly_for_numbers_and_lists(value: list[Any]) ->
     assert only_numbers(json.dumps(value).encode()) == plain(value)
 
 
+@pytest.mark.parametrize("value", [{"a": math.nan, "b": 1.5}, {"a": 1.5, "b": math.nan}, {"a": 10**400, "b": math.nan}])
+def test_a_row_by_name_is_searched_for_nan(value: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"NaN is refused|2\*\*53"):
+        parse(value)
+
+
 @pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 2**63, 10**400])
 def test_whole_numbers_that_no_float_holds_are_refused(value: int) -> None:
     with pytest.raises(InputError) as caught:
