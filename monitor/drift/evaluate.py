@@ -368,6 +368,7 @@ class Answers:
         floors, out = part.floor.tolist(), list[Iterator[tuple[DriftResult, ...]]]()
         for k, explanation in enumerate(explanations):
             names = self._names[first + k]
+            references = [names[position] for position in part.positions] if names else repeat("training")
             by_statistic = [
                 DriftResult.rows(
                     repeat(self.question.name),
@@ -375,7 +376,7 @@ class Answers:
                     repeat(statistic),
                     states[at][k],
                     repeat(self._spans[first + k]),
-                    [names[position] for position in part.positions] if names else repeat("training"),
+                    references,
                     repeat(self._subject.version),
                     n[at][k],
                     m[at][k],
