@@ -44,9 +44,14 @@ _LEVELS = """
     FROM drift WHERE at = ? AND model = ? GROUP BY role, "column"
 """
 
+#: A verdict of the last evaluation in [?1, ?2), and which one of that evaluation's it is.
 _VERDICT = """
-    SELECT id, value, critical, floor, n, state FROM drift
-    WHERE at = ?1 AND "column" = ?2 AND role = ?3 AND rule = ?4 AND statistic = ?5 AND model = ?6
+    SELECT d.id - first.id AS place, d.at, d.value, d.critical, d.floor, d.n, d.state
+    FROM (SELECT at, id FROM drift
+          WHERE at = (SELECT max(at) FROM drift WHERE at >= ?1 AND at < ?2 AND model = ?3) AND model = ?3
+          ORDER BY id LIMIT 1) first
+    JOIN drift d ON d.at = first.at
+    WHERE d."column" = ?4 AND d.role = ?5 AND d.rule = ?6 AND d.statistic = ?7 AND d.model = ?3
 """
 
 Cell = dict[tuple[str, str], int]
@@ -134,18 +139,13 @@ def verdicts(
     """
     bounds = [iso(moment) for moment in np.linspace(start, end, POINTS + 1).tolist()]
     bounds[-1] = iso(end + 1)
-    names, place, out = (column, role, rule, statistic, of.model), 0, []
+    names, place, out = (of.model, column, role, rule, statistic), 0, []
     for cell in pairwise(bounds):
-        if (at := _last(connection, of, *cell)) is None:
-            continue
-        sql = "SELECT min(id) FROM drift WHERE at = ? AND model = ?"
-        (first,) = connection.execute(sql, (at, of.model)).fetchone()
         # An evaluation has thousands of verdicts, mostly in the order of the one before: this one is looked for there.
-        row = connection.execute(f"{_VERDICT} AND id = ?7", (at, *names, first + place)).fetchone()
-        row = row or connection.execute(_VERDICT, (at, *names)).fetchone()
-        if row:
-            place = row["id"] - first
-            out.append(Point(from_iso(at), *row[1:]))
+        row = connection.execute(f"{_VERDICT} AND d.id = first.id + ?8", (*cell, *names, place)).fetchone()
+        if row := row or connection.execute(_VERDICT, (*cell, *names)).fetchone():
+            place, at, *rest = row
+            out.append(Point(from_iso(at), *rest))
     return out
 
 
