@@ -12,6 +12,7 @@ from functools import cached_property
 from monitor.columns.column import Schema
 from monitor.drift.layout import Layout
 from monitor.drift.result import Subject
+from monitor.outcomes.sums import Target
 from monitor.reference.file import Reference
 
 
@@ -46,6 +47,11 @@ class Series:
     def schema(self) -> Schema:
         """Its columns."""
         return self.reference.schema
+
+    @cached_property
+    def target(self) -> Target:
+        """What the outcomes of its model are."""
+        return self.reference.target
 
     @cached_property
     def layout(self) -> Layout:

@@ -27,7 +27,7 @@ STAGES = {
     "outcomes": BASE | {"columns", "drift"},
     "rules": BASE | {"columns", "drift", "outcomes"},
     "notify": BASE | {"columns", "drift", "rules"},
-    "series": BASE | {"columns", "reference", "drift"},
+    "series": BASE | {"columns", "reference", "drift", "outcomes"},
     "source": BASE | {"columns", "capture", "series", "outcomes", "warehouse"},
     "store": BASE | {"columns", "capture", "series", "source", "outcomes", "reference", "drift", "rules", "notify"},
     "exposition": BASE | {"columns", "reference", "drift", "rules", "outcomes"},

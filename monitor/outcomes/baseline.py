@@ -67,10 +67,10 @@ class Baseline:
     @cached_property
     def mean_loss(self) -> float:
         """Mean loss of the held-out rows: MAE in the target's unit, the share of wrong answers, or the score less."""
-        found = measure(self.sums)
+        metrics = measure(self.sums)
         if self.target.kind == "score":
-            return -found["score"].value
-        return found["mae"].value if self.target.kind == "regression" else 1 - found["accuracy"].value
+            return -metrics["score"].value
+        return metrics["mae"].value if self.target.kind == "regression" else 1 - metrics["accuracy"].value
 
     def harm(self, column: Column, reference: Counts, live: Counts) -> Harm | None:
         """What the shift of a column does to the model, for people; None if the held-out rows do not tell."""
@@ -81,22 +81,22 @@ class Baseline:
         outer = [0, column.value_bins - 1] if column.numeric else [column.value_bins - 1]
         rows = by_bin.rows.copy()
         rows[[at for at in outer if reference[at] <= SEEN * reference.sum()]] = 0
-        found = harm(by_bin._replace(rows=rows), reference, live)
-        if found is None:
+        shift = harm(by_bin._replace(rows=rows), reference, live)
+        if shift is None:
             return None
         target = self.target
         of = f"share of {target.classes[target.positive]}" if target.kind == "binary" else "mean prediction"
         importance = self.importance.get(column.name) if column.role == "feature" else None
         floor = ANSWER_FLOOR * target.scale if target.kind == "regression" else SHARE_FLOOR
-        found = replace(found, usual=self.mean_loss, answer_floor=floor, name=self.loss_name)
+        shift = replace(shift, usual=self.mean_loss, answer_floor=floor, name=self.loss_name)
         # What a shift of the predictions does to the predictions is that shift.
-        answer = 0.0 if column.role == "prediction" else found.answer
-        return replace(found, of=of, importance=importance, answer=answer)
+        answer = 0.0 if column.role == "prediction" else shift.answer
+        return replace(shift, of=of, importance=importance, answer=answer)
 
     def to_json(self) -> str:
         """Return all of it as JSON."""
         columns = [
-            {"role": role, "name": name, **{key: one.tolist() for key, one in by_bin._asdict().items()}}
+            {"role": role, "name": name, **{key: sums.tolist() for key, sums in by_bin._asdict().items()}}
             for (role, name), by_bin in self.columns.items()
         ]
         parts = {
@@ -113,10 +113,10 @@ class Baseline:
         """Read what `to_json` wrote. Raises ValueError, KeyError, TypeError or IndexError if it is not that."""
         parts = json.loads(text)
         target = target_from_json(parts["target"])
-        columns = {
-            (one["role"], one["name"]): ByBin(*(np.array(one[name], dtype=np.float64) for name in ByBin._fields))
-            for one in parts["columns"]
-        }
+        columns = {}
+        for column in parts["columns"]:
+            by_bin = ByBin(*(np.array(column[name], dtype=np.float64) for name in ByBin._fields))
+            columns[column["role"], column["name"]] = by_bin
         sums = Sums.from_json(target, json.dumps(parts["sums"]))
         return cls(sums, parts["source"], columns, parts["importance"])
 
@@ -127,7 +127,7 @@ def _not_default(target: Target) -> dict[str, Any]:
     >>> _not_default(Target("regression", scale=2.0))
     {'kind': 'regression', 'scale': 2.0}
     """
-    defaults = {one.name: one.default for one in fields(Target)}
+    defaults = {field.name: field.default for field in fields(Target)}
     return {name: value for name, value in asdict(target).items() if value != defaults[name]}
 
 
@@ -177,13 +177,13 @@ def baseline_of(schema: Schema, target: Target, values: Floats, outcomes: Floats
 
 def _by_bin(column: Column, x: Floats, loss: Floats, answer: Floats) -> ByBin:
     if column.numeric:
-        found = NumericBins(column).find(x, finite=False)
+        bins = NumericBins(column).find(x, finite=False)
     else:
         codes = np.minimum(x, len(column.categories))
-        found = np.where(np.isfinite(codes), codes, column.missing_bin).astype(np.intp)
+        bins = np.where(np.isfinite(codes), codes, column.missing_bin).astype(np.intp)
     answer = np.where(np.isfinite(answer), answer, 0.0)
     moments = (np.ones(len(x)), loss, loss**2, answer, answer**2)
-    return ByBin(*(np.bincount(found, one, column.size).astype(np.float64) for one in moments))
+    return ByBin(*(np.bincount(bins, moment, column.size).astype(np.float64) for moment in moments))
 
 
 def harm(by_bin: ByBin, reference: Counts, live: Counts) -> Harm | None:

@@ -73,8 +73,8 @@ def inflation(held: Sums, hours: Counts, metric: str) -> float:
     the held-out rows. `hours`: predictions by hour and bin, shape (hours, bins); hours are clusters (see `clustered`).
     """
     rows, metric = hours.sum(axis=0), {"roc_auc": "accuracy", "rmse": "mse"}.get(metric, metric)
-    found = estimate(held, rows)[0].get(metric)
-    if found is None or not found.error:
+    estimated = estimate(held, rows)[0].get(metric)
+    if estimated is None or not estimated.error:
         return 1.0
     above, below = parts_by_bin(held, metric)
     total = float((rows * below).sum())
@@ -84,7 +84,7 @@ def inflation(held: Sums, hours: Counts, metric: str) -> float:
     came = max(alone, clustered(parts)) if len(parts) >= 4 else alone
     unit = {"mse": held.target.scale**2, "f1": 2 / (1 + ratio) ** 2}.get(metric.partition("[")[0], 1.0)
     unit = held.target.scale if metric in ("bias", "mae") else unit
-    return 1.0 + (came + alone * float(rows.sum()) / max(held.n, 1)) * (unit / found.error) ** 2
+    return 1.0 + (came + alone * float(rows.sum()) / max(held.n, 1)) * (unit / estimated.error) ** 2
 
 
 def judge_estimate(held: Sums, rows: Counts, asked: Asked) -> Verdict:
@@ -95,8 +95,8 @@ def judge_estimate(held: Sums, rows: Counts, asked: Asked) -> Verdict:
     """
     statistic = asked.metrics[0]
     name, n = statistic.removeprefix(ESTIMATED), int(rows.sum())
-    before, (found, why) = measure(held)[name], estimate(held, rows)
-    floor, live = asked.floors.get(statistic, floor_of(before)), found.get(name)
+    before, (estimates, why) = measure(held)[name], estimate(held, rows)
+    floor, live = asked.floors.get(statistic, floor_of(before)), estimates.get(name)
     if live is None or n < asked.least:
         why = f"{n} predictions, {asked.least} are needed" if n < asked.least else why or "no rows that it needs"
         return Verdict(statistic, "insufficient data", None, before, floor=floor, reason=why)
@@ -113,8 +113,8 @@ def concept_shift(live: Sums, held: Sums, metric: str, dispersion: float = 1.0) 
     Estimated from the scores of the rows whose outcome is known. A large Z says that outcomes no longer follow from the
     scores as they did on held-out rows (concept shift); a small one that the inputs explain the change.
     """
-    found, expected = measure(live).get(metric), estimate(held, bins_of(live))[0].get(metric)
-    if found is None or expected is None or not expected.error:
+    realised, expected = measure(live).get(metric), estimate(held, bins_of(live))[0].get(metric)
+    if realised is None or expected is None or not expected.error:
         return None
-    gap = found.value - expected.value
+    gap = realised.value - expected.value
     return gap, gap / (expected.error * math.sqrt(dispersion))

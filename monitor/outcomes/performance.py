@@ -341,9 +341,9 @@ def _scores(sums: Sums) -> Iterator[Measure | None]:
     else:
         rows = sums.binned("rows")
         n = round(float(rows.sum()))
-        areas = [one for ranks in sums.ranks if (one := roc_auc(ranks[0], ranks[1])) is not None]
+        areas = [area for ranks in sums.ranks if (area := roc_auc(ranks[0], ranks[1])) is not None]
         if areas and len(areas) == len(target.classes):
-            error = math.sqrt(sum(one**2 for _, one in areas)) / len(areas)
+            error = math.sqrt(sum(error**2 for _, error in areas)) / len(areas)
             yield _normal("roc_auc", sum(area for area, _ in areas) / len(areas), error, n)
         yield _calibration(rows, sums.binned("p"), sums.binned("right"), n)
     yield _mean("brier", sums.total("brier"), sums.total("brier2"), n, "lower")
@@ -366,15 +366,15 @@ def _averages(sums: Sums, found: dict[str, Measure]) -> Iterator[Measure | None]
         yield _average("balanced_accuracy", both, 2, sums.n)
         return
     for metric in ("precision", "recall", "f1"):
-        of_classes = [found[name] for one in sums.target.classes if (name := f"{metric}[{one}]") in found]
+        of_classes = [found[name] for label in sums.target.classes if (name := f"{metric}[{label}]") in found]
         yield _average(f"macro_{metric}", of_classes, len(of_classes), sums.n)
 
 
 def _average(metric: str, parts: Sequence[Measure], needed: int, n: int) -> Measure | None:
     if not parts or len(parts) < needed:
         return None
-    error = math.sqrt(sum(one.error**2 for one in parts)) / len(parts)
-    return _normal(metric, sum(one.value for one in parts) / len(parts), error, n)
+    error = math.sqrt(sum(part.error**2 for part in parts)) / len(parts)
+    return _normal(metric, sum(part.value for part in parts) / len(parts), error, n)
 
 
 def measure(sums: Sums) -> dict[str, Measure]:
@@ -390,7 +390,7 @@ def measure(sums: Sums) -> dict[str, Measure]:
     found: dict[str, Measure] = {}
 
     def take(measures: Iterable[Measure | None]) -> None:
-        found.update({one.metric: one for one in measures if one is not None})
+        found.update({metric.metric: metric for metric in measures if metric is not None})
 
     if target.kind == "regression":
         take(_regression(sums))
@@ -407,19 +407,8 @@ def measure(sums: Sums) -> dict[str, Measure]:
 
 
 #: The moment whose mean over rows a metric is, or follows from.
-_MEANS = {
-    "bias": "e",
-    "mae": "abs_e",
-    "mse": "e2",
-    "rmse": "e2",
-    "r2": "e2",
-    "pinball": "abs_e",
-    "brier": "brier",
-    "log_loss": "log",
-    "ece": "brier",
-    "score": "y",
-}
-
+_MEANS = dict.fromkeys(("mse", "rmse", "r2"), "e2") | dict.fromkeys(("mae", "pinball"), "abs_e")
+_MEANS |= dict.fromkeys(("brier", "ece"), "brier") | {"bias": "e", "log_loss": "log", "score": "y"}
 
 #: Metrics of ranks and averages, for which the hours scatter as the accuracy does.
 _LIKE_ACCURACY = ("roc_auc", "average_precision", "balanced_accuracy")
@@ -427,11 +416,10 @@ _LIKE_ACCURACY = ("roc_auc", "average_precision", "balanced_accuracy")
 
 def linear_parts(sums: Sums, metric: str) -> tuple[float, float]:
     """Numerator and denominator of the ratio of sums that a metric is, or follows most closely."""
-    found = ratios(sums.target)
     name = "accuracy" if metric in _LIKE_ACCURACY or metric.startswith("macro_") else metric
-    if name in found:
+    if ratio := ratios(sums.target).get(name):
         cells = sums.confusion.sum(axis=0)
-        return float((found[name].above * cells).sum()), float((found[name].below * cells).sum())
+        return float((ratio.above * cells).sum()), float((ratio.below * cells).sum())
     if name == "coverage":
         return sums.total("inside"), sums.total("interval_rows")
     if name == "mape":
@@ -450,13 +438,14 @@ def _without_step(parts: Floats, residuals: Floats) -> Floats:
     gain = np.where(weights > 0, sums[inside] ** 2 / np.maximum(weights, 1e-300), 0.0)
     cut = STEP_SIDE + int(gain.argmax())
     sides = (parts[:cut], parts[cut:])
-    found = [side[:, 0] - side[:, 0].sum() / max(side[:, 1].sum(), 1e-300) * side[:, 1] for side in sides]
-    return np.concatenate(found)
+    return np.concatenate(
+        [side[:, 0] - side[:, 0].sum() / max(side[:, 1].sum(), 1e-300) * side[:, 1] for side in sides]
+    )
 
 
 def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
     """By how much the variance of a metric exceeds that of independent rows, judged from its hours; at least 1."""
-    parts = np.array([linear_parts(one, metric) for one in hours]).reshape(-1, 2)
+    parts = np.array([linear_parts(sums, metric) for sums in hours]).reshape(-1, 2)
     above, below = parts.sum(axis=0)
     if len(parts) < 4 or below <= 0:
         return 1.0
@@ -537,7 +526,7 @@ def _scored_loss(sums: Sums, metric: str) -> tuple[Floats, Floats]:
     p, came = sums.binned("p") / np.maximum(rows, 1), by_bin[:, sums.target.positive] / np.maximum(rows, 1)
     right, wrong = (1 - p) ** 2, p**2
     if metric == "log_loss":
-        right, wrong = (-np.log(np.clip(one, CLIP, 1 - CLIP)) for one in (p, 1 - p))
+        right, wrong = (-np.log(np.clip(share, CLIP, 1 - CLIP)) for share in (p, 1 - p))
     mean, squares = (came * right**power + (1 - came) * wrong**power for power in (1, 2))
     within = (sums.total(OF_SCORES[metric]) - float((mean * rows)[:-1].sum())) / max(int(rows[:-1].sum()), 1)
     return mean + within, squares + 2 * within * mean + within**2

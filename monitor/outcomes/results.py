@@ -29,13 +29,13 @@ def names_of(target: Target) -> tuple[str, ...]:
     return (COLUMN, *(column.name for column in target.columns))
 
 
-def measured(one: Measure) -> str:
+def measured(metric: Measure) -> str:
     """Write a metric with its 95 % interval.
 
     >>> measured(Measure("accuracy", 0.81, 0.01, 0.78, 0.84, 400, "higher"))
     'accuracy 0.81 (0.78 to 0.84)'
     """
-    return f"{metric_name(one.metric)} {number(one.value)} ({number(one.low)} to {number(one.high)})"
+    return f"{metric_name(metric.metric)} {number(metric.value)} ({number(metric.low)} to {number(metric.high)})"
 
 
 def sentence(verdict: Verdict) -> str:
@@ -59,7 +59,7 @@ def results_of(
     rule: str, verdicts: Sequence[Verdict], window: Span, reference: str, subject: Subject
 ) -> tuple[DriftResult, ...]:
     """Return a result for each verdict. Its value is how much worse the metric is, in the metric's own unit."""
-    return tuple(_result(rule, one, window, reference, subject) for one in verdicts)
+    return tuple(_result(rule, verdict, window, reference, subject) for verdict in verdicts)
 
 
 def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: Subject) -> DriftResult:
@@ -103,12 +103,10 @@ def concept_or_data(gap: float, z: float, change: float) -> str:
     """
     if gap / change < EXPLAINED:
         return "the inputs explain it: more rows are of a kind that the model is worse on, so look at what drifted"
+    if abs(z) <= CONCEPT_Z:
+        return "whether the inputs explain it cannot be told yet"
     why = "the same predictions have other outcomes now. If no input is wrong, train on newer rows"
-    return (
-        f"the inputs do not explain it: {why}"
-        if abs(z) > CONCEPT_Z
-        else "whether the inputs explain it cannot be told yet"
-    )
+    return f"the inputs do not explain it: {why}"
 
 
 def holdout_name(identity: str) -> str:
@@ -155,7 +153,7 @@ def judge_outcomes(
     question = Question(rule, columns, "auto", asked.alpha, min_samples=asked.least)
     before, now = (Sample(sums.column_counts(), *sums.column_moments()) for sums in (baseline.sums, total))
     drifted = evaluate(question, layout, before, now, window, (name,) * len(columns), subject)
-    return (*results, *(_harmed(one, baseline, asked, total) for one in drifted))
+    return (*results, *(_harmed(result, baseline, asked, total) for result in drifted))
 
 
 def judge_estimated(

@@ -102,8 +102,8 @@ class Target:
 
         One that the model does not know has the code after the last; NaN is no outcome.
         """
-        found = self._codes.find(text)
-        return float(len(self.classes)) if found is None else found
+        code = self._codes.find(text)
+        return float(len(self.classes)) if code is None else code
 
     @property
     def bins(self) -> int:
@@ -192,13 +192,13 @@ class Sums:
 
     def column_moments(self) -> tuple[Floats, Floats]:
         """Sums and standard deviations of `target.columns`, both shape (columns,); NaN for classes, or no rows."""
-        target, found = self.target, []
+        target, moments = self.target, []
         names = {"regression": (("y", "y2", target.centre), ("e", "e2", 0.0)), "score": (("y", "y2", target.centre),)}
         for first, second, centre in names.get(target.kind, ()):
             mean, square = (self.total(name) / max(self.n, 1) for name in (first, second))
             deviation = target.scale * math.sqrt(max(square - mean**2, 0.0)) if self.n else math.nan
-            found.append((self.total(first) * target.scale + self.n * centre, deviation))
-        sums, deviations = np.array(found or [(math.nan, math.nan)]).T
+            moments.append((self.total(first) * target.scale + self.n * centre, deviation))
+        sums, deviations = np.array(moments or [(math.nan, math.nan)]).T
         return sums, deviations
 
     def coarse(self, edges: Sequence[float]) -> Sums:
@@ -225,10 +225,9 @@ class Sums:
 
     def binned(self, name: str) -> Floats:
         """Sum of a moment by bin of the prediction or score, shape (bins,)."""
-        first = len(TOTALS[self.target.kind])
-        names = BINNED[self.target.kind]
-        found: Floats = self.moments[first:].reshape(len(names), -1)[names.index(name)]
-        return found
+        first, names = len(TOTALS[self.target.kind]), BINNED[self.target.kind]
+        sums: Floats = self.moments[first:].reshape(len(names), -1)[names.index(name)]
+        return sums
 
     def to_json(self, **more: object) -> str:
         """Return all sums that are not zero, by position, as JSON; `more` is written beside them.
@@ -237,7 +236,7 @@ class Sums:
         '{"counts":{},"moments":{}}'
         """
         parts = {"counts": self.counts.tolist(), "moments": self.moments.tolist()}
-        sparse = {name: {str(at): one for at, one in enumerate(values) if one} for name, values in parts.items()}
+        sparse = {name: {str(at): sum_ for at, sum_ in enumerate(values) if sum_} for name, values in parts.items()}
         return json.dumps({**sparse, **more}, separators=(",", ":"))
 
     @classmethod
@@ -257,7 +256,8 @@ def target_of(schema: Schema, positive: str | None = None) -> Target:
     """
     columns = schema.predictions
     first = columns[0]
-    probabilities = {one.name.removeprefix("proba_"): at for at, one in enumerate(columns) if one.name[:6] == "proba_"}
+    prefixed = [(at, column.name) for at, column in enumerate(columns) if column.name.startswith("proba_")]
+    probabilities = {name.removeprefix("proba_"): at for at, name in prefixed}
     if first.numeric:
         return Target("regression", edges=first.edges)
     classes = first.categories
@@ -326,12 +326,12 @@ class Terms:
     def usable(self) -> Any:
         """Which rows can be compared. All that follows is of these only."""
         target, within = self._target, self._engine.within
-        found = within(self._y, LARGEST)
+        usable = within(self._y, LARGEST)
         if target.kind == "score":
-            return found
+            return usable
         value = self._predictions[0]
-        found = found & within(value, LARGEST)
-        return found & (value < len(target.classes)) if target.classified else found
+        usable = usable & within(value, LARGEST)
+        return usable & (value < len(target.classes)) if target.classified else usable
 
     @property
     def scored(self) -> Any:

@@ -108,9 +108,8 @@ class Block:
             self.journal = int(self.all[SEQ, 0]) >> JOURNAL_BITS
 
     @classmethod
-    def make(cls, path: Path, columns: int, capacity: int = 0, series: int = 0, one_in: int = 1) -> Block:
+    def make(cls, path: Path, columns: int, capacity: int, series: int = 0, one_in: int = 1) -> Block:
         """Make a file with its room on the disk. Raises OSError, and leaves nothing behind, if there is none."""
-        capacity = capacity or ROWS
         head = np.array([_MAGIC, 0, capacity, columns, series, one_in, 0], "<u8")
         try:
             with open(path, "wb", buffering=0, opener=partial(os.open, mode=0o640)) as file:
@@ -173,9 +172,8 @@ class Block:
 
     def replace(self, columns: npt.NDArray[Any], one_in: int) -> Block:
         """Put other rows in the place of these, at once; the file has no room for more. Raises OSError."""
-        new = Block.make(
-            self.path.with_suffix(".new"), len(columns), max(1, columns.shape[1]), series=self.series, one_in=one_in
-        )
+        path, rows = self.path.with_suffix(".new"), max(1, columns.shape[1])
+        new = Block.make(path, len(columns), rows, self.series, one_in)
         new.append(list(columns), self.written)
         new._head[_BEGAN], new.journal = self.began, self.journal
         new.sync()
@@ -216,12 +214,6 @@ def _next_name(folder: Path, suffix: str) -> Path:
     return folder / f"{last + 1:020d}{suffix}"
 
 
-def _last_of(numbers: Numbers) -> dict[int, int]:
-    """Highest number of each journal."""
-    journals = numbers >> _JOURNAL
-    return {int(journal): int(numbers[journals == journal].max()) for journal in np.unique(journals)}
-
-
 class Keys:
     """Number of the first prediction with a caller's id, by the id's hash. A full file is sorted by hash."""
 
@@ -230,9 +222,10 @@ class Keys:
         self.blocks = _opened(folder, ".keys")
         #: Highest number that was added, by journal.
         self.last: dict[int, int] = {}
-        for block in self.blocks:
-            for journal, number in _last_of(block.column(0)).items():
-                self.last[journal] = max(number, self.last.get(journal, 0))
+        for numbers in (block.column(0) for block in self.blocks):
+            journals = numbers >> _JOURNAL
+            for journal in np.unique(journals).tolist():
+                self.last[journal] = max(int(numbers[journals == journal].max()), self.last.get(journal, 0))
         #: Of the file that is not full, hashes in order with their numbers.
         self._open: tuple[Numbers, Numbers] | None = None
         #: Whether an id may be known, by its hash's first bits: most ids are new, and need no search through all files.
@@ -241,18 +234,15 @@ class Keys:
 
     def find(self, keys: Numbers) -> Numbers:
         """Sequence numbers, shape (n,), 0 for an id that is not known (any more)."""
-        found = np.zeros(len(keys), np.uint64)
-        likely = self._likely(keys)
-        if not len(likely):
-            return found
-        wanted, numbers = keys[likely], found[likely]
-        for block in self.blocks:
+        out, likely = np.zeros(len(keys), np.uint64), self._likely(keys)
+        wanted, numbers = keys[likely], out[likely]
+        for block in self.blocks if len(likely) else ():
             known, whose = self._sorted(block)
             if len(known):
                 at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
                 numbers = np.where((known[at] == wanted) & (numbers == 0), whose[at], numbers)
-        found[likely] = numbers
-        return found
+        out[likely] = numbers
+        return out
 
     def _likely(self, keys: Numbers) -> npt.NDArray[np.intp]:
         """Positions of the ids that may be known. Fills the filter again once it lets too many through."""
@@ -284,7 +274,7 @@ class Keys:
         self._let_through(keys)
         while len(keys):
             if not self.blocks or len(self.blocks[-1]) == self.blocks[-1].capacity:
-                self.blocks.append(Block.make(_next_name(self._folder, ".keys"), 2))
+                self.blocks.append(Block.make(_next_name(self._folder, ".keys"), 2, ROWS))
             block, self._open = self.blocks[-1], None
             rows = min(len(keys), block.capacity - len(block))
             block.append((numbers[:rows], keys[:rows]), now)
@@ -295,8 +285,22 @@ class Keys:
             keys, numbers = keys[rows:], numbers[rows:]
 
     def old(self) -> list[Block]:
-        """Files behind the newest `RECENT` ids."""
+        """Files whose ids are older than the newest `RECENT` ones."""
         return self.blocks[: -(RECENT // ROWS + 1)]
+
+
+class Fields(NamedTuple):
+    """Fields of predictions, as their journal has them, in order.
+
+    `numbers`: ascending, of one journal, shape (n,); `times`: in ns; `predictions`: shape (n, p); `keys`: of the
+    callers' ids, 0 for none; `firsts`: see `Waiting.firsts`.
+    """
+
+    numbers: Numbers
+    times: npt.NDArray[np.int64]
+    predictions: Floats
+    keys: Numbers
+    firsts: Numbers
 
 
 class Places(NamedTuple):
@@ -363,13 +367,13 @@ class Waiting:
 
     def last(self, journal: int) -> int:
         """Highest number of a journal that is here; 0 if there is none."""
-        found = (int(one.column(SEQ)[-1]) for one in self._rows if one.journal == journal and len(one))
-        return max(self._keys.last.get(journal, 0), *found, 0)
+        last = (int(block.column(SEQ)[-1]) for block in self._rows if block.journal == journal and len(block))
+        return max(self._keys.last.get(journal, 0), *last, 0)
 
     @property
     def newest_journal(self) -> int:
         """Highest number of a journal of which something is here."""
-        return max([*self._keys.last, *(one.journal for one in self._rows)], default=0)
+        return max([*self._keys.last, *(block.journal for block in self._rows)], default=0)
 
     def clear(self) -> None:
         """Forget everything: the numbers are of another database."""
@@ -391,28 +395,19 @@ class Waiting:
             firsts[given] = np.where(known == 0, numbers[given][first], known)[group.ravel()]
         return firsts
 
-    def add(
-        self,
-        series: int,
-        numbers: Numbers,
-        times: npt.NDArray[np.int64],
-        predictions: Floats,
-        keys: Numbers,
-        firsts: Numbers,
-        now: int,
-    ) -> None:
+    def add(self, series: int, fields: Fields, now: int) -> None:
         """Take in predictions that are committed, again or for the first time. Never raises for a full disk.
 
-        `series`: its number; `numbers`: ascending, of one journal, shape (n,); `times`: in ns; `predictions`: as the
-        journal has them, shape (n, p); `keys`: of the callers' ids, 0 for none; `firsts`: see `firsts`; `now`: in ns.
+        `series`: its number; `now`: in ns.
         """
+        numbers, keys, firsts = fields.numbers, fields.keys, fields.firsts
         try:
             if firsts is not numbers:
                 last = self._keys.last.get(int(numbers[0]) >> JOURNAL_BITS, 0)
                 fresh = (keys != 0) & (firsts == numbers) & (numbers > last)
                 self._keys.add(keys[fresh], numbers[fresh], now)
             if self.keeps:
-                self._add_rows(series, numbers, times, predictions, firsts, now)
+                self._add_rows(series, fields, now)
             self._expire(now)
             self._full = False
         except OSError as error:
@@ -420,16 +415,9 @@ class Waiting:
                 log.error("predictions cannot wait for their outcomes: %s", error.strerror or error)
             self._full = True
 
-    def _add_rows(
-        self,
-        series: int,
-        numbers: Numbers,
-        times: npt.NDArray[np.int64],
-        predictions: Floats,
-        firsts: Numbers,
-        now: int,
-    ) -> None:
+    def _add_rows(self, series: int, fields: Fields, now: int) -> None:
         """Write those of the predictions that are not here yet and that are kept, file by file."""
+        numbers, times, predictions, _, firsts = fields
         if not len(numbers):
             return
         journal = int(numbers[0]) >> JOURNAL_BITS
@@ -442,16 +430,16 @@ class Waiting:
             rows: Any = slice(begin, end)
             if self.one_in > 1:
                 rows = begin + np.flatnonzero(is_kept(numbers[rows], self.one_in))
-            begin, some, at = end, numbers[rows], len(block)
-            if not len(some):
+            begin, kept, at = end, numbers[rows], len(block)
+            if not len(kept):
                 continue
             answers = np.ascontiguousarray(predictions[rows].T)
             block.write(at, {TIME: times[rows], **dict(enumerate(answers, PREDICTIONS))})
-            if firsts is not numbers and (repeated := firsts[rows] != some).any():
+            if firsts is not numbers and (repeated := firsts[rows] != kept).any():
                 where = at + np.flatnonzero(repeated)
                 block.all[TIME, where] = np.uint64(REPEAT)
                 block.all[OUTCOME, where] = firsts[rows][repeated]
-            block.append((some,), now)
+            block.append((kept,), now)
 
     def _file_for(self, journal: int, series: int, columns: int, now: int) -> Block:
         """The file that takes a journal's next predictions: the newest one, or a further one if that does not."""
@@ -544,8 +532,8 @@ class Waiting:
         """Lowest number that may wait, of the journal of each number, shape (n,); beyond all numbers if none does."""
         journals, begins = numbers >> _JOURNAL, np.full(len(numbers), np.iinfo(np.uint64).max, np.uint64)
         for journal in np.unique(journals):
-            first = next((one.column(SEQ)[0] for one in self._rows if one.journal == journal and len(one)), None)
-            if first is not None:
+            firsts = (block.column(SEQ)[0] for block in self._rows if block.journal == journal and len(block))
+            if (first := next(firsts, None)) is not None:
                 begins[journals == journal] = first
         return begins
 

@@ -94,16 +94,16 @@ class State:
 
     def to_text(self) -> str:
         """Write it as a cursor."""
-        seen = [(*replica, *one) for replica, one in self.seen.items()]
-        return json.dumps([self.first, self.at, self.sums.tolist(), seen], separators=(",", ":"))
+        rows = [(*replica, *seen) for replica, seen in self.seen.items()]
+        return json.dumps([self.first, self.at, self.sums.tolist(), rows], separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str) -> State | None:
         """Read what `to_text` wrote; None for the beginning."""
         if not text:
             return None
-        first, at, sums, seen = json.loads(text)
-        return cls(first, at, np.array(sums, np.int64), {Replica(*one[:3]): Seen(*one[3:]) for one in seen})
+        first, at, sums, rows = json.loads(text)
+        return cls(first, at, np.array(sums, np.int64), {Replica(*row[:3]): Seen(*row[3:]) for row in rows})
 
 
 class Places:
@@ -139,10 +139,10 @@ class Places:
 
     def by_replica(self, samples: Iterable[Sample]) -> dict[Replica, Floats]:
         """Counters of each replica, as `fill` has them."""
-        found = defaultdict[Replica, list[Sample]](list)
+        of_replicas = defaultdict[Replica, list[Sample]](list)
         for sample in samples:
-            found[Replica.of(sample)].append(sample)
-        return {replica: self.fill(own) for replica, own in found.items()}
+            of_replicas[Replica.of(sample)].append(sample)
+        return {replica: self.fill(own) for replica, own in of_replicas.items()}
 
     def batch(self, counts: Counts, n: int) -> Batch:
         """Counts of `n` predictions. Counters tell no sums: they are what the reference's mean in each bin gives."""
@@ -172,16 +172,16 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
 
     `reference`: the first digits of its identity, as replicas show them.
     """
-    found: dict[Replica, dict[str, float]] = defaultdict(dict)
+    shown: dict[Replica, dict[str, float]] = defaultdict(dict)
     references: dict[Replica, set[str]] = defaultdict(set)
     for sample in samples:
         (name, labels, value), replica = sample, Replica.of(sample)
         if name == REFERENCE:
             references[replica].add(labels.get("reference", ""))
         elif not replica.name.startswith(FLEET):
-            found[replica][name] = max(value, found[replica].get(name, value))
+            shown[replica][name] = max(value, shown[replica].get(name, value))
     seen, others = dict[Replica, Seen](), defaultdict[tuple[str, str, str], list[str]](list)
-    for replica, values in found.items():
+    for replica, values in shown.items():
         total, since, theirs = values.get(PREDICTIONS, math.nan), values.get(SINCE, math.nan), references[replica]
         if theirs != {reference}:
             what = f"another reference, {min(theirs)}" if len(theirs) == 1 else f"{len(theirs) or 'no'} references"
@@ -214,10 +214,11 @@ class Comparison(NamedTuple):
 
 def compare(before: State, seen: Mapping[Replica, Seen]) -> Comparison:
     """Find which replicas came, went or began again since a reading."""
-    in_sums = {replica for replica, one in before.seen.items() if one.at == before.at}
+    in_sums = {replica for replica, was in before.seen.items() if was.at == before.at}
+    again = {replica: was for replica, was in before.seen.items() if replica in seen}
     # VictoriaMetrics does not give a number back to the last bit.
-    known = {one: was for one, was in before.seen.items() if one in seen and abs(was.since - seen[one].since) < 1}
-    fell = {one for one, was in known.items() if seen[one].total < was.total}
+    known = {replica: was for replica, was in again.items() if abs(was.since - seen[replica].since) < 1}
+    fell = {replica for replica, was in known.items() if seen[replica].total < was.total}
     stayed = (in_sums & known.keys()) - fell
     left = in_sums - stayed if stayed else set()  # if none stayed, nothing of the old sums is in the new
     return Comparison(known, fell, stayed, known.keys() - in_sums - fell, left)
@@ -246,7 +247,7 @@ class Fleet:
         whole = sums.astype(np.int64)
         if before is None:
             return Advance(State(now, now, whole, seen), None, (), words)
-        past = {replica: one for replica, one in before.seen.items() if one.at >= now - REMEMBERED}
+        past = {replica: was for replica, was in before.seen.items() if was.at >= now - REMEMBERED}
         state = State(max(before.first, now - REMEMBERED + NEW), now, whole, {**past, **seen})
         added, n, gaps = self._difference(before, seen, sums, now, own)
         counts, why = self.places.counts(added, n)
@@ -266,53 +267,54 @@ class Fleet:
         """
         if self.total and seen:
             sums = self.total(seen)
-            if not self.places.counts(sums, sum(one.total for one in seen.values()))[1]:
+            if not self.places.counts(sums, sum(is_now.total for is_now in seen.values()))[1]:
                 return sums, seen, {}, ()
-        found, own, words = self.each(seen, now) if seen else {}, dict[Replica, Floats](), list[str]()
-        for replica, one in seen.items():
-            counters = found.get(replica, self.places.nothing)
-            if why := self.places.counts(counters, one.total)[1]:
+        shown, own, words = self.each(seen, now) if seen else {}, dict[Replica, Floats](), list[str]()
+        for replica, is_now in seen.items():
+            counters = shown.get(replica, self.places.nothing)
+            if why := self.places.counts(counters, is_now.total)[1]:
                 words.append(f"not counted: replica {replica.name} {why}")
             else:
                 own[replica] = counters
-        kept = {one: counters.astype(np.int64).tolist() for one, counters in own.items() if self.total is None}
-        counted = {one: seen[one]._replace(counters=kept.get(one)) for one in own}
+        counted = {replica: seen[replica] for replica in own}
+        if self.total is None:
+            kept = {replica: counters.astype(np.int64).tolist() for replica, counters in own.items()}
+            counted = {replica: is_now._replace(counters=kept[replica]) for replica, is_now in counted.items()}
         return np.sum([self.places.zeros, *own.values()], axis=0), counted, own, tuple(words)
 
     def _difference(
-        self,
-        before: State,
-        seen: Mapping[Replica, Seen],
-        sums: Floats,
-        now: float,
-        own: Mapping[Replica, Floats],
+        self, before: State, seen: Mapping[Replica, Seen], sums: Floats, now: float, own: Mapping[Replica, Floats]
     ) -> tuple[Floats, int, tuple[Gap, ...]]:
         """What was added: counters, NaN if they cannot be known, and predictions; and what is lost."""
         known, fell, stayed, returned, left = compare(before, seen)
         past = self._past(before.seen, returned | left)
         lost, returned = returned - past.keys(), returned & past.keys()
         # What these have by now is not counted, only what they add from now on.
-        ignored = fell | lost | {one for one in seen if one not in known and seen[one].since < before.first - NEW}
-        present = {**own, **(self.each(ignored - own.keys(), now) if ignored - own.keys() else {})}
-        counted = [before.sums * bool(stayed), *(-past.get(one, self.places.nothing) for one in left)]
-        counted += [past[one] for one in returned] + [present.get(one, self.places.nothing) for one in ignored]
-        n = sum(one.total for key, one in seen.items() if key not in ignored)
-        n -= sum(known[key].total for key in stayed | returned)
+        ignored = fell | lost | {new for new in seen.keys() - known.keys() if seen[new].since < before.first - NEW}
+        nothing, present = self.places.nothing, dict(own)
+        if unread := ignored - own.keys():
+            present |= self.each(unread, now)
+        counted = [before.sums * bool(stayed), *(-past.get(replica, nothing) for replica in left)]
+        counted += [past[replica] for replica in returned] + [present.get(replica, nothing) for replica in ignored]
+        n = sum(is_now.total for replica, is_now in seen.items() if replica not in ignored)
+        n -= sum(known[replica].total for replica in stayed | returned)
         why: dict[Replica, tuple[str, int | None]]
         why = dict.fromkeys(fell, ("fell: was an older copy of its data folder put back?", None))
         what = "are back, and how far they were counted cannot be asked any more"
-        why |= {one: (what, seen[one].total - known[one].total) for one in lost}
+        why |= {replica: (what, seen[replica].total - known[replica].total) for replica in lost}
         gaps = tuple(
-            Gap("damaged", iso(known[one].at), iso(now), rows, f"the counters of replica {one.name} {what}")
-            for one, (what, rows) in sorted(why.items())
+            Gap("damaged", iso(known[replica].at), iso(now), rows, f"the counters of replica {replica.name} {what}")
+            for replica, (what, rows) in sorted(why.items())
             if rows != 0
         )
         return sums - np.sum(counted, axis=0), n, gaps
 
     def _past(self, seen: Mapping[Replica, Seen], replicas: Collection[Replica]) -> dict[Replica, Floats]:
         """Counters of replicas as they were last counted, as far as they can still be asked for."""
-        found: dict[Replica, Floats] = {}
+        past: dict[Replica, Floats] = {}
         for at in {seen[replica].at for replica in replicas}:
-            found.update(self.each([replica for replica in replicas if seen[replica].at == at], at))
-        there = (replica for replica in replicas if replica in found)
-        return {one: found[one] for one in there if not self.places.counts(found[one], seen[one].total)[1]}
+            past.update(self.each([replica for replica in replicas if seen[replica].at == at], at))
+        known = {replica: past[replica] for replica in replicas if replica in past}
+        return {
+            one: counters for one, counters in known.items() if not self.places.counts(counters, seen[one].total)[1]
+        }

@@ -9,7 +9,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,8 @@ from monitor.capture.segment import Drops
 from monitor.clock import Clock, iso
 from monitor.columns.batch import count_unseen, into_windows
 from monitor.columns.binning import Binner
-from monitor.columns.column import Floats
 from monitor.config.load import Config
-from monitor.outcomes.waiting import COPIED, JOURNAL_BITS, Numbers, Waiting
+from monitor.outcomes.waiting import COPIED, JOURNAL_BITS, Fields, Waiting
 from monitor.series import Series
 from monitor.source.protocol import Gap, Handover
 from monitor.source.recorder import Recorder
@@ -143,7 +142,7 @@ class Recorded(ABC):
         if self._left:
             yield from self._recover()
         for records, applied, drops in self._parts():
-            gaps = [self._gap(0, one.began, one.ended, one.rows, one.reason) for one in drops]
+            gaps = [self._gap(0, run.began, run.ended, run.rows, run.reason) for run in drops]
             try:
                 yield self._count(self.series, records, applied, gaps)
             except GeneratorExit:
@@ -168,19 +167,15 @@ class Recorded(ABC):
             for damage in damages:
                 lost = "an unknown number of" if damage.lost is None else damage.lost
                 log.error("%s; lost: %s %s", damage.detail, lost, self.what)
-            gaps = [
-                self._gap(damage.kind == "damaged", damage.began, damage.ended, damage.lost, damage.detail)
-                for damage in damages
-                if damage.lost != 0
-            ]
+            lossy = [damage for damage in damages if damage.lost != 0]
+            gaps = [self._gap(one.kind == "damaged", one.began, one.ended, one.lost, one.detail) for one in lossy]
             upto = max(scanned.upto, self.applied)
             if upto > self.applied or gaps:
                 records = scanned.records if series else scanned.records[:0]
-                yield (
-                    self._count(series or self.series, records, upto, gaps)
-                    if len(records)
-                    else Handover(self._cursor(upto), gaps=tuple(gaps))
-                )
+                if len(records):
+                    yield self._count(series or self.series, records, upto, gaps)
+                else:
+                    yield Handover(self._cursor(upto), gaps=tuple(gaps))
                 self.applied = upto
                 if series and len(records):
                     self._keep(series, records)
@@ -205,22 +200,22 @@ class Recorded(ABC):
         else:
             self._sync_kept()
             scanned.path.unlink(missing_ok=True)
-        self._left = tuple(one for one in self._left if one.path != scanned.path)
+        self._left = tuple(segment for segment in self._left if segment.path != scanned.path)
 
-    def _series_of(self, found: Scan) -> Series | None:
+    def _series_of(self, scanned: Scan) -> Series | None:
         """The series of a leftover segment; None if no model has its schema."""
-        if found.head is None:
+        if scanned.head is None:
             return None
-        fingerprint = found.head.fingerprint.hex()
+        fingerprint = scanned.head.fingerprint.hex()
         return self.series if fingerprint == self.series.schema.fingerprint else self._find(fingerprint)
 
     def _committed(self) -> Iterator[tuple[Series, Records]]:
         """Records that an earlier process has left and that are committed: it may have died before it kept them."""
-        for one in self._left:
-            if one.head is not None and one.first <= self.applied:
-                found = scan(one, one.first - 1)
-                series = self._series_of(found)
-                records = found.records[found.records["seq"] <= self.applied]
+        for segment in self._left:
+            if segment.head is not None and segment.first <= self.applied:
+                scanned = scan(segment, segment.first - 1)
+                series, records = self._series_of(scanned), scanned.records
+                records = records[records["seq"] <= self.applied]
                 if series is not None and len(records):
                     yield series, records
 
@@ -238,17 +233,7 @@ class Recorded(ABC):
         self.journal.close(self._needed())
 
 
-class _Fields(NamedTuple):
-    """Fields of records, each shape (n,); predictions (n, p). `firsts`: see `Waiting.firsts`."""
-
-    numbers: Numbers
-    times: npt.NDArray[np.int64]
-    predictions: Floats
-    keys: Numbers
-    firsts: Numbers
-
-
-def _fields(records: Records, features: int, kept: Waiting, base: int) -> _Fields:
+def _fields(records: Records, features: int, kept: Waiting, base: int) -> Fields:
     """Copy fields out of records, all in one pass through the memory: it is what takes the time.
 
     `base`: added to the sequence numbers of a journal, so that no other one has them.
@@ -263,7 +248,7 @@ def _fields(records: Records, features: int, kept: Waiting, base: int) -> _Field
     first = base + int(records["seq"][0]) if rows else 0
     dense = rows and base + int(records["seq"][-1]) - first == rows - 1
     numbers = np.arange(first, first + rows, dtype=np.uint64) if dense else records["seq"] + np.uint64(base)
-    return _Fields(numbers, times, predictions.T, keys, kept.firsts(keys, numbers))
+    return Fields(numbers, times, predictions.T, keys, kept.firsts(keys, numbers))
 
 
 class JournalSource(Recorded):
@@ -295,7 +280,7 @@ class JournalSource(Recorded):
         self._seconds, self._keep_unseen = round(config.window.base), config.data.keep_unseen
         self.kept, self.base = waiting, index << JOURNAL_BITS
         self.opening: Handover | None = None
-        self._looked: tuple[Records, _Fields] | None = None
+        self._looked: tuple[Records, Fields] | None = None
         self._counting: dict[int, tuple[Binner, UnseenNames]] = {}
         if not index:
             self._record_here(config, why, newest)
@@ -358,24 +343,24 @@ class JournalSource(Recorded):
             newest=float(times.max(initial=0)) / 1e9,
         )
 
-    def _looked_up(self, series: Series, records: Records) -> _Fields:
+    def _looked_up(self, series: Series, records: Records) -> Fields:
+        """Fields of the records that are handed over, which `_count` and `_keep` both need."""
         if self._looked is None or self._looked[0] is not records:
             self._looked = records, _fields(records, len(series.schema.features), self.kept, self.base)
         return self._looked[1]
 
     def _keep(self, series: Series, records: Records) -> None:
         if len(records):
-            fields = self._looked_up(series, records)
-            self.kept.add(series.id, *fields, self._clock.time_ns())
+            self.kept.add(series.id, self._looked_up(series, records), self._clock.time_ns())
         self._looked = None
 
     def _sync_kept(self) -> None:
         self.kept.sync()
 
-    def named(self, found: Mapping[tuple[int, str], int]) -> dict[tuple[Series, int, str], int]:
+    def named(self, unseen: Mapping[tuple[int, str], int]) -> dict[tuple[Series, int, str], int]:
         """Unseen values of the series that were counted elsewhere, without those beyond what is kept by name."""
         code = self._counting_of(self.series)[1].code
-        return {(self.series, *key): rows for key, rows in found.items() if code(*key) is not None}
+        return {(self.series, *key): rows for key, rows in unseen.items() if code(*key) is not None}
 
     def reread_names(self) -> None:
         """Read the names of unseen values again: some were erased from their file."""
@@ -383,8 +368,8 @@ class JournalSource(Recorded):
             names.load()
 
 
-def _of_no_model(found: Scan) -> Damage:
+def _of_no_model(scanned: Scan) -> Damage:
     """What is lost with records that no model in the store has the schema of."""
-    times = found.records["time"]
-    detail = f"{found.path.name} was recorded for a model that the store does not know"
-    return Damage(len(times), int(times.min()), int(times.max()), detail, int(found.records["seq"][-1]))
+    times = scanned.records["time"]
+    detail = f"{scanned.path.name} was recorded for a model that the store does not know"
+    return Damage(len(times), int(times.min()), int(times.max()), detail, int(scanned.records["seq"][-1]))

@@ -76,7 +76,7 @@ class Cursor(NamedTuple):
         if not text:
             return cls()
         applied, before, known, *lists = text.split()
-        waiting, waited = ([int(one) for one in some.split(",") if one != "-"] for some in lists)
+        waiting, waited = ([int(number) for number in listed.split(",") if number != "-"] for listed in lists)
         return cls(int(applied), int(before), known, waiting, waited)
 
     def to_text(self) -> str:
@@ -137,11 +137,11 @@ def _were_known(text: str, numbers: Numbers) -> npt.NDArray[np.bool_]:
     >>> _were_known(f"5,{(9 << JOURNAL_BITS) + 3}", np.array([5, 6, (7 << 44) + 8, (9 << 44) + 4, 10 << 44], np.uint64))
     array([ True, False,  True, False, False])
     """
-    last = {int(one) >> JOURNAL_BITS: int(one) for one in text.split(",")}
+    last = {number >> JOURNAL_BITS: number for number in map(int, text.split(","))}
     newest, everything = max(last), np.iinfo(np.uint64).max
-    journals, found = np.unique(numbers >> np.uint64(JOURNAL_BITS), return_inverse=True)
-    limits = [last.get(int(one), everything if one < newest else 0) for one in journals]
-    known: npt.NDArray[np.bool_] = numbers <= np.array(limits, np.uint64)[found.ravel()]
+    journals, which = np.unique(numbers >> np.uint64(JOURNAL_BITS), return_inverse=True)
+    limits = [last.get(journal, everything if journal < newest else 0) for journal in journals.tolist()]
+    known: npt.NDArray[np.bool_] = numbers <= np.array(limits, np.uint64)[which.ravel()]
     return known
 
 
@@ -209,11 +209,10 @@ class OutcomeSource(Recorded):
         super().__init__(name, folder, series, cursor, clock, find)
         self._taken_up = cursor
         self._predictions, self._load, self.base = predictions, load, journal << JOURNAL_BITS
-        target = series.reference.target
-        self._series, self._targets = {series.id: series}, {series.id: target}
+        self._series = {series.id: series}
         if not journal:
             start, before = next_number(self._left, self.applied), self._left[-1].path if self._left else None
-            self.recorder = OutcomeRecorder(folder, series.schema, target, config, clock, start, before)
+            self.recorder = OutcomeRecorder(folder, series.schema, series.target, config, clock, start, before)
             self.journal = self.recorder.journal
         self._ahead: list[tuple[Records, int, list[Drops]]] = []
         #: Results of the newest outcomes, by sequence number modulo the length.
@@ -277,28 +276,26 @@ class OutcomeSource(Recorded):
         return Cursor(upto, upto if before is None else before, self._predictions.known(), waiting, waited).to_text()
 
     def _needed(self) -> int:
-        return min(
-            (int(records["seq"][0]) - 1 for records in self._pending.values() if len(records)), default=self.applied
-        )
+        return min((int(waits["seq"][0]) - 1 for waits in self._pending.values() if len(waits)), default=self.applied)
 
     def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
         codes, places, outcomes = self._look_up(series, records, PATIENT - self.waits)
         performance: dict[tuple[Series, int], Sums] = {}
         delays: dict[Series, tuple[Counts, float]] = {}
-        found = np.flatnonzero(codes == join.JOINED)
-        here, outcomes = places.of(found), outcomes[found]
+        joinable = np.flatnonzero(codes == join.JOINED)
+        here, outcomes = places.of(joinable), outcomes[joinable]
         held = here.outcomes()
         changed = join.changes(here.words(SEQ), held, outcomes)
-        codes[found] = changed.results
+        codes[joinable] = changed.results
         times = here.words(TIME).view(np.int64)
         known = records["values"][:, KNOWN]
-        known = np.where(np.isnan(known), records["time"] / 1e9, known)[found]
+        known = np.where(np.isnan(known), records["time"] / 1e9, known)[joinable]
         owners = np.array([places.files[block].series for block in here.blocks], np.int64)
         for owner in map(int, np.unique(owners)):
             whose, mine = self._series_by_id(owner), owners == owner
             last = np.flatnonzero(mine & changed.last)
             predictions = here.of(last).predictions(len(whose.schema.predictions))
-            hours = join.by_hour(self._target(whose), times[last], predictions, held[last], outcomes[last])
+            hours = join.by_hour(whose.target, times[last], predictions, held[last], outcomes[last])
             performance |= {(whose, hour): sums for hour, sums in hours}
             joined = mine & (changed.results == join.JOINED)
             if joined.any():
@@ -327,7 +324,7 @@ class OutcomeSource(Recorded):
         values = values[whole]
         times = np.where(np.isnan(values[:, KNOWN]), records["time"][whole], values[:, KNOWN] * 1e9).astype(np.int64)
         none = np.full(len(values), np.nan)
-        for hour, sums in join.by_hour(self._target(series), times, values[:, PREDICTED:], none, values[:, VALUE]):
+        for hour, sums in join.by_hour(series.target, times, values[:, PREDICTED:], none, values[:, VALUE]):
             held = performance.get((series, hour))
             performance[series, hour] = sums if held is None else held + sums
 
@@ -344,8 +341,8 @@ class OutcomeSource(Recorded):
         outcomes = values[:, VALUE].copy()
         for index in np.unique(places.blocks[places.found]):
             mine = np.flatnonzero(places.blocks == index)
-            target = self._target(self._series_by_id(places.files[index].series))
-            outcomes[mine], usable = join.recoded(outcomes[mine], self._target(series), target)
+            target = self._series_by_id(places.files[index].series).target
+            outcomes[mine], usable = join.recoded(outcomes[mine], series.target, target)
             codes[mine] = np.where(usable, join.JOINED, join.NOT_AN_OUTCOME)
         return codes, places, outcomes
 
@@ -371,7 +368,7 @@ class OutcomeSource(Recorded):
 
         `known`: the last predictions that were known when they were joined; None for now.
         """
-        unsettled, self._unsettled = [one for one in self._unsettled if len(one)], []
+        unsettled, self._unsettled = [waiting for waiting in self._unsettled if len(waiting)], []
         for waiting in unsettled:
             pending = self._pending.get(series)
             self._pending[series] = waiting.copy() if pending is None else np.concatenate([pending, waiting])
@@ -403,11 +400,6 @@ class OutcomeSource(Recorded):
         if series not in self._series:
             self._series[series] = self._load(series)
         return self._series[series]
-
-    def _target(self, series: Series) -> Target:
-        if series.id not in self._targets:
-            self._targets[series.id] = series.reference.target
-        return self._targets[series.id]
 
 
 def id_of(given: str) -> Id:

@@ -65,25 +65,19 @@ class PrometheusSource(FleetSource):
 
     def _count(self, before: State | None, now: float) -> Handover:
         def total(replicas: Collection[Replica]) -> Floats:
-            models = _any("model", {one.model for one in replicas})
-            models += ", " + _any("model_version", {one.version for one in replicas})
-            return self.places.fill(self._samples(f"sum by ({BIN}) ({self._counters(models)})", now))
+            models = _any("model", {replica.model for replica in replicas})
+            models += ", " + _any("model_version", {replica.version for replica in replicas})
+            return self.places.fill(self._samples(f"sum by ({BIN}) ({self._own(BIN, COUNTS, models)})", now))
 
         facts = self._samples(self._own("reference", FACTS), now)
-        return self.count(before, facts, self._twice(now), now, self._each, total)
-
-    def _twice(self, at: float) -> set[Replica]:
-        """Replicas of which two processes are scraped now; a pair of servers that scrape one see one instance."""
-        which = f"{PREDICTIONS}{{{self.settings.match}}}"
-        found = f"count by ({REPLICA}) (count by ({REPLICA}, instance) ({which})) > 1"
-        return {Replica.of(one) for one in self._samples(found, at)}
+        # Replicas of which two processes are scraped now; a pair of servers that scrape one see one instance.
+        of_instance = f"count by ({REPLICA}, instance) ({PREDICTIONS}{{{self.settings.match}}})"
+        twice = {Replica.of(one) for one in self._samples(f"count by ({REPLICA}) ({of_instance}) > 1", now)}
+        return self.count(before, facts, twice, now, self._each, total)
 
     def _each(self, replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
-        names = _any("replica", {one.name for one in replicas})
-        return self.places.by_replica(self._samples(self._counters(names), at))
-
-    def _counters(self, which: str) -> str:
-        return self._own(BIN, COUNTS, which)
+        names = _any("replica", {replica.name for replica in replicas})
+        return self.places.by_replica(self._samples(self._own(BIN, COUNTS, names), at))
 
     def _own(self, by: str, families: Collection[str], which: str = "") -> str:
         """Write a query for families, the newest of each replica wherever and by whomever it was scraped."""
@@ -98,8 +92,8 @@ class PrometheusSource(FleetSource):
         try:
             content = orjson.loads(reply.body)
             refused = "" if reply.status == 200 else str(content["error"])
-            found = [] if refused else content["data"]["result"]
-            rows = [(one["metric"], float(one["value"][1])) for one in found]
+            series = [] if refused else content["data"]["result"]
+            rows = [(one["metric"], float(one["value"][1])) for one in series]
             samples = [Sample(labels.get("__name__", ""), labels, value) for labels, value in rows]
         except (ValueError, LookupError, TypeError):
             kind = reply.headers.get("Content-Type", "nothing")

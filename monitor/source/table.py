@@ -76,9 +76,9 @@ class TableCounter:
             if column.numeric:
                 np.add.at(sums[:, position], at, np.nan_to_num(total[f"s{position}"].to_numpy()))
         for query in others:
-            found = run(query)
-            _, at, n = self._windows(found, windows)
-            np.add.at(counts, (at, found["bin"].to_numpy()), n)
+            answer = run(query)
+            _, at, n = self._windows(answer, windows)
+            np.add.at(counts, (at, answer["bin"].to_numpy()), n)
         unseen = self._name(run, rows, windows, counts)
         by_column = np.add.reduceat(counts, self.schema.offsets[:-1], axis=1)
         if (by_column != rows_of_window[:, None]).any() or (counts < 0).any():
@@ -86,9 +86,9 @@ class TableCounter:
         batches = {start: Batch(int(rows_of_window[i]), counts[i], sums[i]) for i, start in enumerate(windows.tolist())}
         return batches, unseen
 
-    def _windows(self, found: Any, known: Any) -> tuple[Any, Any, Any]:
+    def _windows(self, answer: Any, known: Any) -> tuple[Any, Any, Any]:
         """Starts of the windows, which of them each line of an answer belongs to, and the line's rows."""
-        times, n = counting.counted(found)
+        times, n = counting.counted(answer)
         starts = times // self._base * self._base
         windows = np.unique(starts) if known is None else known
         at = np.searchsorted(windows, starts)
@@ -101,12 +101,8 @@ class TableCounter:
         unseen: dict[tuple[int, str], int] = {}
         columns, offsets = self.schema.columns, self.schema.offsets
         # A column without categories, such as an identifier, keeps no value.
-        open_ = [
-            position
-            for position, column in enumerate(columns)
-            if column.categories and counts[:, offsets[position] + other_code(column)].any()
-        ]
-        for positions in _parts(open_):
+        others = {at: offsets[at] + other_code(column) for at, column in enumerate(columns) if column.categories}
+        for positions in _parts([at for at, place in others.items() if counts[:, place].any()]):
             leftovers, known = run(self.counting.leftovers(rows, positions)), dict[str, int]()
             for tagged, times in zip(leftovers["value"].to_pylist(), leftovers["n"].to_pylist(), strict=True):
                 position, text = int(tagged.partition(":")[0]), tagged.partition(":")[2]
@@ -118,8 +114,8 @@ class TableCounter:
                         unseen[position, name] = unseen.get((position, name), 0) + times
                 elif code != other:
                     known[tagged] = columns[position].missing_bin if code != code else int(code)
-            for some in _parts(list(known)):
-                by_time = run(self.counting.leftovers(rows, positions, some))
+            for values in _parts(list(known)):
+                by_time = run(self.counting.leftovers(rows, positions, values))
                 _, at, n = self._windows(by_time, windows)
                 for window, tagged, times in zip(at.tolist(), by_time["value"].to_pylist(), n.tolist(), strict=True):
                     position = int(tagged.partition(":")[0])
@@ -173,8 +169,7 @@ class TableSource(Pulled):
 
     `since`: where to begin if nothing was counted yet; now by default. `until`: where to end, at the latest. `within`:
     how long a row may wait for its outcome, in seconds. `load`: finds the sums of a series in the store that begin in a
-    period, by start and length; for the writer's thread. `Watched` sets `within`
-    and `load`.
+    period, by start and length; for the writer's thread. `Watched` sets `within` and `load`.
     """
 
     since: float | None = None
@@ -214,7 +209,9 @@ class TableSource(Pulled):
                 progress, handover = self._step(connection.to_pyarrow, rows, counter, progress, end)
                 yield handover
             if look:
-                yield self._look(connection, rows, counter, progress)
+                hours = self._sums(connection.to_pyarrow, connection, rows, counter, progress)
+                sums = {(self.series, hour): of_hour for hour, of_hour in hours.items()}
+                yield Handover(str(replace(progress, looked=progress.to)), performance=sums)
 
     def read(self) -> Generator[Handover]:
         """Hand over what was fetched; of outcomes, what is not in the store yet."""
@@ -256,11 +253,11 @@ class TableSource(Pulled):
         rows = rows_of(connection, self.settings.table, self.settings.query)
         fine = self.base % 60 > 0
         apart = connection.name == "duckdb" and self.settings.table.endswith(".parquet")
-        found = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine, apart)
+        counting = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine, apart)
         needed = {self.settings.time, self.settings.model, self.settings.id, self.settings.outcome, *self._names}
         known = readable(connection, rows, needed)
-        found.check({**rows.schema(), **known.schema()}, *filter(None, [self.settings.model]))
-        return known, TableCounter(found, self.names, self.base)
+        counting.check({**rows.schema(), **known.schema()}, *filter(None, [self.settings.model]))
+        return known, TableCounter(counting, self.names, self.base)
 
     def own(self, rows: Expr) -> Expr:
         """Whether each row is of the model version that is watched."""
@@ -294,11 +291,6 @@ class TableSource(Pulled):
     def _awaited(self, progress: TableCursor) -> int:
         """Start of the hours whose rows may still get an outcome."""
         return max(progress.since, math.floor((progress.to - self.within) / HOUR) * HOUR)
-
-    def _look(self, connection: Any, rows: Expr, counter: TableCounter, progress: TableCursor) -> Handover:
-        hours = self._sums(connection.to_pyarrow, connection, rows, counter, progress)
-        sums = {(self.series, hour): found for hour, found in hours.items()}
-        return Handover(str(replace(progress, looked=progress.to)), performance=sums)
 
     def _sums(
         self, run: Run, connection: Any, rows: Expr, counter: TableCounter, progress: TableCursor

@@ -38,12 +38,12 @@ class TargetsSource(FleetSource):
             now = max(now, before.at + 0.001)  # a moment names one reading, whatever the clock does
         facts, counters, twice = list[Sample](), dict[Replica, Floats](), set[Replica]()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for target, found in zip(self.settings.targets, pool.map(self._read, self.settings.targets), strict=True):
-                if isinstance(found, str):
-                    self.remark(f"{target} {found}")
+            for target, shown in zip(self.settings.targets, pool.map(self._read, self.settings.targets), strict=True):
+                if isinstance(shown, str):
+                    self.remark(f"{target} {shown}")
                     continue
-                facts += [one for one in found if one.name in FACTS]
-                own = self.places.by_replica(one for one in found if one.name in COUNTS)
+                facts += [sample for sample in shown if sample.name in FACTS]
+                own = self.places.by_replica(sample for sample in shown if sample.name in COUNTS)
                 twice |= own.keys() & counters.keys()
                 counters |= own
         if not facts:
@@ -51,9 +51,9 @@ class TargetsSource(FleetSource):
 
         def each(replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
             if at == now or before is None:
-                return {one: counters[one] for one in replicas if one in counters}
-            past = {one: before.seen[one].counters for one in replicas}
-            return {one: np.array(kept, float) for one, kept in past.items() if kept is not None}
+                return {replica: counters[replica] for replica in replicas if replica in counters}
+            past = {replica: before.seen[replica].counters for replica in replicas}
+            return {replica: np.array(kept, float) for replica, kept in past.items() if kept is not None}
 
         yield self.count(before, facts, twice, now, each)
 
@@ -69,9 +69,9 @@ class TargetsSource(FleetSource):
                 return f"answers {reply.status}"
             lines = [line for line in reply.body.decode().split("\n") if line.startswith(wanted)]
             families = text_string_to_metric_families("\n".join(lines) + "\n")
-            samples = [Sample(one.name, one.labels, one.value) for family in families for one in family.samples]
+            samples = [Sample(*sample[:3]) for family in families for sample in family.samples]
         except SourceError as error:
             return str(error)
         except (ValueError, LookupError) as error:
             return f"shows what is no metrics: {error}"
-        return samples if any(one.name == PREDICTIONS for one in samples) else f"shows no {PREDICTIONS}"
+        return samples if any(sample.name == PREDICTIONS for sample in samples) else f"shows no {PREDICTIONS}"

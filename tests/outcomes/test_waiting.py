@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monitor.outcomes import waiting
-from monitor.outcomes.waiting import PREDICTIONS, Numbers, Waiting, is_kept, key_of, keys_of
+from monitor.outcomes.waiting import PREDICTIONS, Fields, Numbers, Waiting, is_kept, key_of, keys_of
 
 SECOND = 10**9
 DAY = 86_400 * SECOND
@@ -27,7 +27,8 @@ def numbers(first: int, last: int) -> Numbers:
 def add(store: Waiting, some: Numbers, keys: Numbers | None = None, now: int = DAY, series: int = 7) -> None:
     predictions = np.stack([some.astype(float), -some.astype(float)], axis=1)
     given = np.zeros_like(some) if keys is None else keys
-    store.add(series, some, some.astype(np.int64) * SECOND, predictions, given, store.firsts(given, some), now)
+    fields = Fields(some, some.astype(np.int64) * SECOND, predictions, given, store.firsts(given, some))
+    store.add(series, fields, now)
 
 
 def predicted(store: Waiting, some: Numbers) -> list[float]:
