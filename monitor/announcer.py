@@ -69,14 +69,14 @@ class Announcer:
 
     def announce(self, connection: sqlite3.Connection, evaluators: Sequence[Evaluator], now: float) -> None:
         """Queue the messages that are due after what all evaluators found, in the caller's transaction."""
-        found = [evaluator.found for evaluator in evaluators]
-        alerts = {key: alert for evaluation, _ in found for key, alert in evaluation.alerts.items()}
-        groups = by_alert(result for evaluation, _ in found for result in (*evaluation.results, *evaluation.traffic))
+        outcomes = [evaluator.found for evaluator in evaluators]
+        alerts = {key: alert for evaluation, _ in outcomes for key, alert in evaluation.alerts.items()}
+        groups = by_alert(result for evaluation, _ in outcomes for result in (*evaluation.results, *evaluation.traffic))
         known, statistics = tuple(alerts.values()), {key: alert.statistic for key, alert in alerts.items()}
         situation = planning.Situation(
             at=now,
             alerts=known,
-            transitions=[transition for _, transitions in found for transition in transitions],
+            transitions=[transition for _, transitions in outcomes for transition in transitions],
             results={key: leading_result(group, statistics.get(key, "")) for key, group in groups.items()},
             muted=frozenset(mutes(known, alert_store.list_silences(connection, now), now)),
             histograms=lambda key: histograms(evaluators, key),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from monitor import words
@@ -34,16 +34,12 @@ def build_parser() -> argparse.ArgumentParser:
 def configure(options: argparse.Namespace) -> Config:
     """Settings from the file, with the command line's on top. Raises ConfigError."""
     config = Config.load(options.config)
-    server = dataclasses.replace(
-        config.server,
-        host=config.server.host if options.host is None else options.host,
-        port=config.server.port if options.port is None else options.port,
-        trust_network=config.server.trust_network or options.trust_network,
-    )
+    given = {key: value for key in ("host", "port") if (value := getattr(options, key)) is not None}
     if options.token_file or options.token_env:
-        server = dataclasses.replace(server, token_file=options.token_file or "", token_env=options.token_env or "")
-    data = dataclasses.replace(config.data, path=config.data.path if options.data is None else options.data)
-    return dataclasses.replace(config, server=server, data=data)
+        given |= {"token_file": options.token_file or "", "token_env": options.token_env or ""}
+    trusted = config.server.trust_network or options.trust_network
+    config = replace(config, server=replace(config.server, trust_network=trusted, **given))
+    return config if options.data is None else config.at(options.data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

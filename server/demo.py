@@ -151,18 +151,17 @@ def _fit(name: str, story: Story, rng: Rng, folder: Path, created: str) -> None:
     model = make_pipeline(make_column_transformer(*steps), estimator).fit(_stack(columns.values()), came)
 
     def predict(blocks: Sequence[Any]) -> list[Any]:
-        given = _stack(blocks)
-        shares = model.predict_proba(given).T if hasattr(model, "classes_") else []
-        return [model.predict(given), *shares]
+        rows = _stack(blocks)
+        shares = model.predict_proba(rows).T if hasattr(model, "classes_") else []
+        return [model.predict(rows), *shares]
 
     names = ["prediction", *(f"proba_{label}" for label in getattr(model, "classes_", ()))]
     content = pickle.dumps(model, protocol=5)
     info = ReferenceInfo(model_sha256=sha256(content).hexdigest(), created=created, source="made-up rows of the demo")
     answers = dict(zip(names, predict(list(columns.values())), strict=True))
     reference = Reference.from_data(columns, answers, labels=getattr(model, "classes_", ()), info=info)
-    baseline = baseline_from_rows(
-        reference.schema, list(held.values()), came_there, predict, source="rows that it was not fitted to"
-    )
+    rows, source = list(held.values()), "rows that it was not fitted to"
+    baseline = baseline_from_rows(reference.schema, rows, came_there, predict, source=source)
     replace(reference, baseline=baseline).save(folder / f"{name}.prom")
     (folder / f"{name}.pkl").write_bytes(content)
 
@@ -207,6 +206,7 @@ def make_history(config: Config, now: float, seed: int) -> None:
 
 
 def _open(config: Config, watches: Sequence[Watch], clock: Clock, _base: float, _rounds: float) -> Runtime:
+    """Open a runtime for `replay`, whose own base windows and rounds are not used."""
     runtime = Runtime(config, watches, clock)
     runtime.maintain_every = math.inf  # a week is not old enough to be rolled up
     return runtime

@@ -20,7 +20,7 @@ from server.payload import error_body, short
 log = logging.getLogger(__name__)
 
 #: The status line's text for each code. Putting it together for each request would take 1 % of a prediction.
-STATUS = {one.value: f"{one.value} {one.phrase}" for one in HTTPStatus}
+STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class Answer(NamedTuple):

@@ -88,8 +88,7 @@ class Observer:
         observed = 0
         try:
             for before, lines in blocks(payload.body_parts(environ, self._max_bulk)):
-                batch = self._reader.lines(lines, before, self._runtime.clock.time_ns())
-                if batch is not None:
+                if (batch := self._reader.lines(lines, before, self._runtime.clock.time_ns())) is not None:
                     rows = self.record(batch).rows
                     observed += rows
                     if rows < len(batch.values):
@@ -154,8 +153,7 @@ class Reader:
                 rows = orjson.loads(b"[" + b",\n".join(full) + b"]")
             except ValueError:
                 rows = []
-            batch = self._fast(rows, now) if len(rows) == len(lines) else None
-            if batch is not None:
+            if len(rows) == len(lines) and (batch := self._fast(rows, now)) is not None:
                 return batch
         values = []
         for index, line in enumerate(lines, before + 1):
@@ -166,8 +164,7 @@ class Reader:
     def read(self, data: dict[str, Any] | list[Any], now: int) -> Batch:
         """Check and encode one observation or several. Raises InputError."""
         rows = data if isinstance(data, list) else [data]
-        batch = self._fast(rows, now)
-        if batch is not None:
+        if (batch := self._fast(rows, now)) is not None:
             return batch
         single = rows is not data
         return _together([self.row(row, None if single else f"row {n}", now) for n, row in enumerate(rows)])
@@ -305,9 +302,9 @@ def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
 def moment(given: Any, now: int, where: str | None) -> int:
     """Time of a row in ns since 1970 UTC; now if it has none. Raises InputError if it is not a time, or is ahead."""
     try:
-        found = now if given is None else time_ns(given)
+        time = now if given is None else time_ns(given)
     except InputError as error:
         raise InputError(error.code, str(error), where, 422) from None
-    if found > now + AHEAD_NS:
+    if time > now + AHEAD_NS:
         raise InputError("bad_time", "the time is in the future", where, 422)
-    return found
+    return time

@@ -144,17 +144,16 @@ def bodies(watched: Watched) -> dict[str, Schema]:
     schema, missing = watched.reference.schema, watched.config.model.missing == "allow"
 
     def rows(columns: Sequence[Column], text: Sequence[str], null: bool) -> list[Schema]:
-        values: list[Schema] = [
-            {"type": [*(("number",) if column.numeric else text), *["null"] * null]} for column in columns
-        ]
+        types = [("number",) if column.numeric else text for column in columns]
+        values: list[Schema] = [{"type": [*names, *["null"] * null]} for names in types]
         whole = {"type": "array", "prefixItems": values, "items": False, "minItems": len(values)}
         return [whole, record(**{column.name: value for column, value in zip(columns, values, strict=True)})]
 
     asked = rows(schema.features, ["string"], missing)
     noted, answers = (rows(columns, SCALAR, True) for columns in (schema.features, schema.predictions))
     observed = record(features={"anyOf": noted}, prediction={"anyOf": [{"type": [*SCALAR, "null"]}, *answers]})
-    one = {"/predict": asked, "/observe": [observed], "/outcomes": [record(outcome=ANY)]}
-    return {path: {"anyOf": [*forms, *map(many, forms)]} for path, forms in one.items()}
+    forms_of = {"/predict": asked, "/observe": [observed], "/outcomes": [record(outcome=ANY)]}
+    return {path: {"anyOf": [*forms, *map(many, forms)]} for path, forms in forms_of.items()}
 
 
 def document(runtime: Runtime, routes: Mapping[str, Collection[str]]) -> dict[str, Any]:
@@ -171,8 +170,8 @@ def document(runtime: Runtime, routes: Mapping[str, Collection[str]]) -> dict[st
             path, _, query = address.partition("?")
             known = "/v2" if path.startswith("/v2") and not prefix else path  # its own paths name the model
             if has is None or known in has:
-                found = operation(method, path, query, summary, answer, takes.get(known))
-                paths.setdefault(prefix + path, {})[method.lower()] = found
+                described = operation(method, path, query, summary, answer, takes.get(known))
+                paths.setdefault(prefix + path, {})[method.lower()] = described
     error = record(error=record(code=TEXT, message=TEXT, where=maybe(TEXT)))
     token = {"type": "http", "scheme": "bearer", "description": "The token of [server], if there is one"}
     return {
@@ -194,12 +193,12 @@ def operation(method: str, path: str, query: str, summary: str, answer: Schema |
     given = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in re.findall(r"{(\w+)}", path)]
     given += [{"name": name, "in": "query", "schema": TEXT} for name in query.split(",") if name]
     good = {"description": "Done", "content": {kind: {"schema": schema}}}
-    found: Schema = {"summary": summary, "parameters": given, "responses": {"200": good, "default": error}}
+    described: Schema = {"summary": summary, "parameters": given, "responses": {"200": good, "default": error}}
     if body is not None:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     if access_of(method, path) == "change" and not protocol:
-        found["security"] = [{"token": []}]
-    return found
+        described["security"] = [{"token": []}]
+    return described
 
 
 def respond(runtime: Runtime, routes: Mapping[str, Collection[str]], _environ: WSGIEnvironment) -> Answer:

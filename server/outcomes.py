@@ -39,13 +39,12 @@ KEYS = frozenset({"id", "prediction", "outcome", "time"})
 
 def taken(watched: Watched) -> OutcomeRecorder:
     """What records outcomes. Raises InputError if nothing does."""
-    found = watched.outcome_recorder
     if watched.pulled is not None:
         watched.pulled.refuse()
-    if found is None:
+    if watched.outcome_recorder is None:
         message = "outcomes are not kept: add the section [outcomes] to the settings and start again"
         raise InputError("no_outcomes", message, None, 409)
-    return found
+    return watched.outcome_recorder
 
 
 class OutcomeRoute:
@@ -76,8 +75,8 @@ class OutcomeRoute:
         accepted, parts = 0, []
         try:
             for before, lines in blocks(body_parts(environ, self._max_bulk)):
-                full = ((line, f"line {at}") for at, line in enumerate(lines, before + 1) if line.strip())
-                if rows := [(load(line, where), where) for line, where in full]:
+                numbered = ((line, f"line {at}") for at, line in enumerate(lines, before + 1) if line.strip())
+                if rows := [(load(line, where), where) for line, where in numbered]:
                     parts.append((self._record(recorder, rows), len(rows)))
                     accepted += len(rows)
         except InputError as error:
@@ -116,10 +115,9 @@ class OutcomeRoute:
         known = np.nan if row.get("time") is None else moment(row["time"], now, where) / 1e9
         value = read_outcome(recorder.target, row["outcome"], f"{where}, key outcome" if where else "key outcome")
         if "id" in row:
-            given = read_id(row["id"], where)
-            if not given:
+            if not (text := read_id(row["id"], where)):
                 raise InputError("bad_id", "an id is a text or a whole number, not null", where, 422)
-            number, token, key = id_of(given)
+            number, token, key = id_of(text)
             return [number, token, known, value, *([np.nan] * len(self._columns))], key
         if np.isnan(value):
             raise InputError("not_an_outcome", "an outcome without an id cannot be taken back", where, 422)
@@ -156,14 +154,8 @@ def _path(data: Any, *keys: str) -> Any:
 
 def _truth(truth: Any) -> Any:
     """The one value of a Seldon message: of `data.ndarray`, `data.tensor`, `strData` or `jsonData`."""
-    values = next(
-        (
-            found
-            for keys in (("data", "ndarray"), ("data", "tensor", "values"), ("strData",), ("jsonData",))
-            if (found := _path(truth, *keys)) is not None
-        ),
-        None,
-    )
-    while isinstance(values, list) and len(values) == 1:
-        values = values[0]
-    return values
+    places = (("data", "ndarray"), ("data", "tensor", "values"), ("strData",), ("jsonData",))
+    value = next((there for keys in places if (there := _path(truth, *keys)) is not None), None)
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value

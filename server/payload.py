@@ -128,10 +128,8 @@ class Payload:
 
     def parse(self, body: bytes) -> Parsed:
         """Read a body. In a row by name, `id` is the caller's id, unless a feature has that name. Raises InputError."""
-        if self._all_numeric and only_numbers(body):
-            found = self._numbers(body)
-            if found is not None:
-                return found
+        if self._all_numeric and only_numbers(body) and (numbers := self._numbers(body)) is not None:
+            return numbers
         data = load(body)
         if data == []:
             message = f"expected a list of {self._width} values, or a list of such lists, got an empty list"
@@ -149,8 +147,8 @@ class Payload:
         if isinstance(data, dict):
             ids = self._take_ids([data], "")
             data = self.names.arrange(data)
-            numbers = self._short(data) if self._all_numeric else None
-            return Parsed([self._row(data, None)] if numbers is None else numbers, False, ids)
+            row = self._short(data) if self._all_numeric else None
+            return Parsed([self._row(data, None)] if row is None else row, False, ids)
         return Parsed([self._row(data, None)], False)
 
     def _take_ids(self, rows: list[Any], what: str) -> list[Any] | None:
@@ -293,10 +291,10 @@ def is_deeper(data: Any, most: int) -> bool:
     """
     level = [data]
     for _ in range(most + 1):
-        level = [one for one in level if isinstance(one, (list, dict))]
-        if not level:
+        nested = [value for value in level if isinstance(value, (list, dict))]
+        if not nested:
             return False
-        level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
+        level = [part for value in nested for part in (value.values() if isinstance(value, dict) else value)]
     return True
 
 

@@ -110,22 +110,17 @@ class Reloading:
 
     def reload(self) -> str:
         """Load what has changed, and say what. Raises TelltaleError, and changes nothing, if anything is wrong."""
-        config, before = self._read_config(), self._runtime.config
-        refuse_other_changes(before, config)
-        changed = [
-            name
-            for name in config.names
-            if name not in self._loaded
-            or self._loaded[name].config != config.of(name)
-            or self._loaded[name].digest != digest_of(config.of(name))
-        ]
+        config = self._read_config()
+        refuse_other_changes(self._runtime.config, config)
         loaded = {}
-        for name in changed:
-            try:
-                loaded[name] = load(config.of(name))
-            except TelltaleError:
-                if name not in self._runtime.failed:  # else it is as it was
-                    raise
+        for name, own in ((name, config.of(name)) for name in config.names):
+            old = self._loaded.get(name)
+            if old is None or old.config != own or old.digest != digest_of(own):
+                try:
+                    loaded[name] = load(own)
+                except TelltaleError:
+                    if name not in self._runtime.failed:  # else it is as it was
+                        raise
         for name, new in loaded.items():
             cover(new.config.rules, new.watch.reference.schema)
             old = self._loaded.get(name)
@@ -135,12 +130,10 @@ class Reloading:
                 raise ConfigError(f"model {name}: [outcomes] was switched on or off: restart for that")
         if not loaded:
             return "nothing has changed"
-        self._runtime.exchange(config, [one.watch for one in loaded.values()])
-        self._application.mount({name: one.model for name, one in loaded.items()})
-        news = [
-            f"{name} {self._loaded[name].watch.version + ' to ' if name in self._loaded else ''}{one.watch.version}"
-            for name, one in loaded.items()
-        ]
+        self._runtime.exchange(config, [new.watch for new in loaded.values()])
+        self._application.mount({name: new.model for name, new in loaded.items()})
+        before = {name: f"{old.watch.version} to " for name, old in self._loaded.items()}
+        news = [f"{name} {before.get(name, '')}{new.watch.version}" for name, new in loaded.items()]
         self._loaded |= loaded
         return ", ".join(news)
 
@@ -148,9 +141,8 @@ class Reloading:
 def refuse_other_changes(before: Config, after: Config) -> None:
     """Raise ConfigError if anything but models and rules has changed, or a model was taken out."""
     if before.named != after.named or (not after.named and before.names != after.names):
-        raise ConfigError(
-            "[model] became [models.NAME] or the other way, or the one model has another name: restart for that"
-        )
+        what = "[model] became [models.NAME] or the other way, or the one model has another name"
+        raise ConfigError(f"{what}: restart for that")
     if gone := [name for name in before.names if name not in after.names]:
         raise ConfigError(f"model {', '.join(gone)} was taken out: restart for that")
     same = {"model", "models", "source", "sources", "rules", "file"}

@@ -145,9 +145,9 @@ class Replication:
         subject, reference = Subject(wanted["model"], wanted["version"]), wanted["reference"]
         series = runtime.writer.call(lambda connection: find_series(connection, subject, reference))
         if series is None or series.model != now.name:
-            said = "model {} version {} with reference {:.12}"
-            here = said.format(now.name, now.version, now.reference.identity)
-            message = f"this server watches {here}; it does not know {said.format(*map(clean_text, wanted.values()))}"
+            form = "model {} version {} with reference {:.12}"
+            here = form.format(now.name, now.version, now.reference.identity)
+            message = f"this server watches {here}; it does not know {form.format(*map(clean_text, wanted.values()))}"
             raise InputError("another_model", message, None, 409)
 
         def add() -> None:  # on the writer's thread, which also deletes the folder
@@ -177,28 +177,20 @@ def _write_segment(path: Path, first: int, at: int, body: bytes, series: Series,
     except StoreError as error:
         raise _bad(str(error), "head") from None
     notes = Notes.unpack(body[:RECORDS_AT])
-    end, size, (slot, rest) = (
-        first + head.capacity,
-        RECORDS_AT + head.capacity * head.record_size,
-        divmod(at - RECORDS_AT, records.itemsize),
-    )
+    end, size = first + head.capacity, RECORDS_AT + head.capacity * head.record_size
+    slot, rest = divmod(at - RECORDS_AT, records.itemsize)
     if (head.first, head.record_size, head.fingerprint.hex()) != (first, records.itemsize, series.schema.fingerprint):
         raise _bad("the segment has another first number or schema", "head")
     if not (0 < first < end <= NUMBERS and size <= SEGMENT and slot >= 0):
         raise _bad("numbers or sizes are too large", "head")
-    if notes.last and not (
-        end <= notes.last < NUMBERS and 0 <= notes.began <= notes.ended < TIMES and notes.cause < 4096
-    ):
+    possible = end <= notes.last < NUMBERS and 0 <= notes.began <= notes.ended < TIMES and notes.cause < 4096
+    if notes.last and not possible:
         raise _bad("the notes say what cannot be", "head")
-    if (
-        rest
-        or len(body) < RECORDS_AT
-        or (len(body) - RECORDS_AT) % records.itemsize
-        or at + len(body) - RECORDS_AT > size
-    ):
+    sent = len(body) - RECORDS_AT
+    if rest or sent < 0 or sent % records.itemsize or at + sent > size:
         raise _bad("no whole number of records of this segment", "at")
-    some = np.frombuffer(body, records, offset=RECORDS_AT)
-    _check(some, first + slot, series, path.parent.name == "outcomes", ended)
+    parts = np.frombuffer(body, records, offset=RECORDS_AT)
+    _check(parts, first + slot, series, path.parent.name == "outcomes", ended)
     if end - 1 <= source.applied:
         return size
     try:
@@ -212,7 +204,7 @@ def _write_segment(path: Path, first: int, at: int, body: bytes, series: Series,
         os.fdatasync(handle)
     finally:
         os.close(handle)
-    return at + len(body) - RECORDS_AT
+    return at + sent
 
 
 def _check(records: Any, first: int, series: Series, outcomes: bool, ended: bool) -> None:

@@ -86,8 +86,7 @@ class Application:
 def program_routes(runtime: Runtime, watched: Watched, model: Model | None) -> Routes:
     """Routes of a model that programs call."""
     if watched.pulled is not None:
-        refused = Endpoint(watched.pulled.refuse, runtime)
-        return dict.fromkeys(SENT, refused)
+        return dict.fromkeys(SENT, Endpoint(watched.pulled.refuse, runtime))
     limit = runtime.config.server.max_body
     outcomes = OutcomeRoute(runtime, limit, watched)
     table = {
@@ -122,14 +121,14 @@ def failed_routes(runtime: Runtime, name: str) -> Routes:
 
 def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
     """The routes of several models without a name: query or body say which; for `/v2` the path does."""
-    paths = dict.fromkeys(path for own in every.values() for path in own)
+    paths = dict.fromkeys(path for of_model in every.values() for path in of_model)
     routes = {}
     for path in paths:
-        own = {name: routes[path] for name, routes in every.items() if path in routes}
-        methods = max((one.methods for one in own.values()), key=len)
+        own = {name: of_model[path] for name, of_model in every.items() if path in of_model}
+        methods = max((endpoint.methods for endpoint in own.values()), key=len)
         routes[path] = Endpoint(partial(by_request, runtime, own), runtime, methods)
     if "/v2" in paths:
-        served = {name: own["/v2"] for name, own in every.items() if "/v2" in own}
+        served = {name: of_model["/v2"] for name, of_model in every.items() if "/v2" in of_model}
         routes["/v2"] = Endpoint(partial(by_path, runtime, served), runtime, ("GET", "POST"), inference.error_body)
         routes["/ping"] = ping(runtime)
     return routes

@@ -236,11 +236,10 @@ def describe(made: Made, options: argparse.Namespace) -> Iterator[str]:
         more = "; ..." if made.bad.count > len(made.bad.examples) else ""
         yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
     table: list[tuple[str, ...]] = []
-    for decision in made.decisions:
-        column, missing = decision.column, decision.missing_share
+    for column, missing, reason in ((one.column, one.missing_share, one.reason) for one in made.decisions):
         plain = column.role == "feature" or column.name == "prediction"
         name = column.name if plain else f"{column.name} (prediction)"
-        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
+        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", reason))
     table += [(name, "left out", "", reason) for name, reason in made.left_out]
     yield from ["", *words.table(("column", "kind", "missing", "why"), table, right=[2]), ""]
     yield from _performance(made)
@@ -255,15 +254,15 @@ def _performance(made: Made) -> Iterator[str]:
         yield "No performance is in the reference: --target COLUMN --holdout FILE takes rows that the model was not"
         yield "trained on; on its training rows it would look better than it is."
         return
-    found = measure(baseline.sums)
-    shown = [found[name] for name in ("accuracy", "roc_auc", "f1", "macro_f1", "mae", "r2") if name in found]
-    numbers = ", ".join(f"{METRICS[one.metric]} {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for one in shown)
+    known = measure(baseline.sums)
+    shown = [known[name] for name in ("accuracy", "roc_auc", "f1", "macro_f1", "mae", "r2") if name in known]
+    numbers = ", ".join(f"{METRICS[x.metric]} {x.value:.4g} ({x.low:.4g} to {x.high:.4g})" for x in shown)
     yield f"On {words.counted(baseline.sums.n, 'row')} of {baseline.source}: {numbers}."
     if made.bad_holdout.count:
         yield f"Bad rows skipped there: {made.bad_holdout.count:,} ({'; '.join(made.bad_holdout.examples)})"
-    important = sorted(baseline.importance.items(), key=lambda one: -one[1])[:5]
-    if any(share for _, share in important):
-        yield f"Most important: {', '.join(f'{name} {share:.0%}' for name, share in important if share)}."
+    important = [(name, share) for name, share in baseline.importance.items() if share]
+    if important := sorted(important, key=lambda pair: -pair[1])[:5]:
+        yield f"Most important: {', '.join(f'{name} {share:.0%}' for name, share in important)}."
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,18 +94,14 @@ def fit(task: Task, data: Dataset) -> Fitted:
     from sklearn.metrics import f1_score, r2_score
     from sklearn.model_selection import train_test_split
 
-    if task == "regression":
-        model: Any = LinearRegression()
-        stratify = None
-    else:
-        # 1,000 steps: on iris the solver needs about 110, and warns at its default of 100.
-        model = LogisticRegression(max_iter=1_000)
-        stratify = data.target
-    training, test, training_target, test_target = train_test_split(
-        data.rows, data.target, test_size=TEST_SHARE, random_state=SEED, stratify=stratify
-    )
+    regression = task == "regression"
+    # 1,000 steps: on iris the solver needs about 110, and warns at its default of 100.
+    model: Any = LinearRegression() if regression else LogisticRegression(max_iter=1_000)
+    split: dict[str, Any] = {"test_size": TEST_SHARE, "random_state": SEED}
+    split["stratify"] = None if regression else data.target
+    training, test, training_target, test_target = train_test_split(data.rows, data.target, **split)
     predictions = model.fit(training, training_target).predict(test)
-    if task == "regression":
+    if regression:
         name, score = "R2", r2_score(test_target, predictions)
     else:
         name, score = "weighted F1", f1_score(test_target, predictions, average="weighted")
@@ -113,13 +110,11 @@ def fit(task: Task, data: Dataset) -> Fitted:
 
 def library_versions() -> dict[str, str]:
     """Versions of what a model file and a reference depend on; a library that is not installed as such is left out."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for library in ("scikit-learn", "numpy", "telltale"):
-        try:
-            found[library.replace("-", "_")] = version(library)
-        except PackageNotFoundError:  # Telltale itself, when it runs from a checkout
-            continue
-    return found
+        with suppress(PackageNotFoundError):  # Telltale itself, when it runs from a checkout
+            versions[library.replace("-", "_")] = version(library)
+    return versions
 
 
 def check_free(folder: Path) -> None:

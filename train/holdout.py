@@ -26,6 +26,9 @@ from train.selection import Aim
 #: Rows that importances are measured on, and shuffles of each column: a share of importance moves by a few hundredths.
 IMPORTANCE_ROWS, SHUFFLES = 5_000, 3
 
+#: Bins of what came true, and of errors.
+QUANTILE_BINS = 20
+
 #: Answers a sequence for each prediction column, given the blocks of the features.
 Predict = Callable[[Sequence[Any]], Sequence[Any]]
 
@@ -83,10 +86,10 @@ def _costs(target: Target, aim: Aim) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, table.tolist()))
 
 
-def quantile_edges(values: Floats, bins: int = 20) -> tuple[float, ...]:
+def quantile_edges(values: Floats) -> tuple[float, ...]:
     """Upper bounds of bins with about as many values each; the outer ones hold what is beyond all values."""
-    found = np.unique(np.quantile(values, np.linspace(0, 1, bins - 1), method="inverted_cdf"))
-    return (float(np.nextafter(found[0], -np.inf)), *map(float, found))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, QUANTILE_BINS - 1), method="inverted_cdf"))
+    return (float(np.nextafter(edges[0], -np.inf)), *map(float, edges))
 
 
 def baseline_from_rows(
@@ -131,11 +134,9 @@ def _importance(
     before = loss(kept)
     rises = {}
     for position in progress(range(width)):
-        shuffled = [
-            loss([*kept[:position], _pick(kept[position], rng.permutation(len(rows))), *kept[position + 1 :]])
-            for _ in range(SHUFFLES)
-        ]
-        rises[schema.features[position].name] = max(float(np.mean(shuffled)) - before, 0.0)
+        shuffled = [_pick(kept[position], rng.permutation(len(rows))) for _ in range(SHUFFLES)]
+        losses_then = [loss([*kept[:position], block, *kept[position + 1 :]]) for block in shuffled]
+        rises[schema.features[position].name] = max(float(np.mean(losses_then)) - before, 0.0)
     total = sum(rises.values())
     return {name: rise / total if total else 0.0 for name, rise in rises.items()}
 
@@ -174,12 +175,12 @@ def baseline_from_file(
         raise DataError(f"{path}: holds no row that can be used")
     joined = [_join(parts) for parts in zip(*chunks, strict=True)]
     blocks = dict(zip(dict.fromkeys(wanted), joined, strict=True))
-    given = [blocks[name] for name in predictions] if predict is None else []
+    answers = [blocks[name] for name in predictions] if predict is None else []
     return baseline_from_rows(
         schema,
         [blocks[name] for name in names],
         blocks[target],
-        predict or (lambda _: given),
+        predict or (lambda _: answers),
         source=path.name,
         aim=aim,
         shown=shown if predict else None,
@@ -188,4 +189,4 @@ def baseline_from_file(
 
 def _join(parts: Sequence[Block]) -> Block:
     numbers = [part for part in parts if isinstance(part, np.ndarray)]
-    return np.concatenate(numbers) if len(numbers) == len(parts) else [one for part in parts for one in part]
+    return np.concatenate(numbers) if len(numbers) == len(parts) else [value for part in parts for value in part]

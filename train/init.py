@@ -55,13 +55,13 @@ def read_times(options: argparse.Namespace) -> Ints:
     reader = open_reader(path, bad)
     if column not in reader.names:
         raise no_column("--time", column, path, reader.names)
-    found: list[int] = []
+    seconds: list[int] = []
     for chunk in reader.chunks([column], {column: "categorical"}):
         moments = read_moments(chunk[0], options.time_format, reader.lines, column, bad)
-        found += [at // 10**9 for at in moments if at is not None]
-    if not found:
+        seconds += [at // 10**9 for at in moments if at is not None]
+    if not seconds:
         raise DataError(f"{path}: column {column!r} holds no time")
-    return np.array(found, dtype=np.int64)
+    return np.array(seconds, dtype=np.int64)
 
 
 def ask_for_missing(options: argparse.Namespace) -> None:
@@ -69,14 +69,14 @@ def ask_for_missing(options: argparse.Namespace) -> None:
     asks = sys.stdin.isatty() and sys.stdout.isatty()
     wanted = ("model", options.model or options.predictions, SUFFIXES), ("data", options.data, DATA)
     for name, suffixes in ((name, suffixes) for name, given, suffixes in wanted if not given):
-        files = sorted(one.name for one in Path.cwd().iterdir() if one.suffix in suffixes)
+        files = sorted(file.name for file in Path.cwd().iterdir() if file.suffix in suffixes)
         if not asks:
             there = f"; in this folder: {', '.join(files)}" if files else ""
             raise DataError(f"--{name} FILE is missing, and there is no terminal to ask on{there}")
         setattr(options, name, Path(_ask(f"File of the {name}", files, lambda text: Path(text).is_file())))
     for name, path in (("model", options.model), ("data", options.data)):
         if path and not path.exists():
-            near = did_you_mean(path.name, [one.name for one in path.parent.glob("*")])
+            near = did_you_mean(path.name, [file.name for file in path.parent.glob("*")])
             raise DataError(f"--{name} {path}: there is no such file{near}")
     if asks and None in (options.target, options.time):
         _ask_for_columns(options)
@@ -103,20 +103,19 @@ def _times(cells: Sequence[Any]) -> bool:
 
 def _ask_column(what: str, proposed: Sequence[str], known: Sequence[str]) -> str | None:
     print(f"Columns that are no input of the model: {', '.join(known) or 'none'}")
-    found = _ask(
-        f"Column with the {what} (- for none)", [*proposed, "-"][:1], lambda text: text in (*known, "-"), known
-    )
-    return None if found == "-" else column_name(found)
+    question = f"Column with the {what} (- for none)"
+    answer = _ask(question, [*proposed, "-"][:1], lambda text: text in (*known, "-"), known)
+    return None if answer == "-" else column_name(answer)
 
 
-def _ask(what: str, proposed: Sequence[str], good: Callable[[str], bool], known: Sequence[str] | None = None) -> str:
-    """Ask until the answer is good; an empty one takes the first proposal."""
+def _ask(what: str, proposed: Sequence[str], good: Callable[[str], bool], known: Sequence[str] = ()) -> str:
+    """Ask until the answer is good; an empty one takes the first proposal. `known`: what else is good, for a hint."""
     first = proposed[0] if proposed else ""
     while True:
         answer = input(f"{what}{f' [{first}]' if first else ''}: ").strip() or first
         if good(answer):
             return answer
-        print(f"  there is no {answer!r}{did_you_mean(answer, proposed if known is None else known)}")
+        print(f"  there is no {answer!r}{did_you_mean(answer, known or proposed)}")
 
 
 def next_steps(options: argparse.Namespace, replay: str) -> list[str]:

@@ -134,13 +134,10 @@ def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], 
     reader = open_reader(path, BadRows(str(path), skip=True))
     lacking = [name for name in names if name not in reader.names]
     if lacking:
-        raise DataError(
-            f"{path}: has no column {lacking[0]!r}, which the reference watches; it has {list_names(reader.names)}"
-        )
-    moved = [
-        shifts.get(column.name, 0.0) * (deviation if column.numeric else 0.0)
-        for column, deviation in zip(features, reference.deviations, strict=False)
-    ]
+        there = f"it has {list_names(reader.names)}"
+        raise DataError(f"{path}: has no column {lacking[0]!r}, which the reference watches; {there}")
+    pairs = zip(features, reference.deviations, strict=False)
+    moved = [shifts.get(column.name, 0.0) * deviation if column.numeric else 0.0 for column, deviation in pairs]
     table: list[Case] = []
     for chunk in reader.chunks(names, {}):
         blocks = [block.tolist() if isinstance(block, np.ndarray) else block for block in chunk]
@@ -232,9 +229,9 @@ def send(load: Load, url: str, clock: Clock, progress: Any) -> None:
             ids = _predict(session, url, [row for row, _ in batch], load)
             load.seconds = clock.monotonic() - start
             at = clock.monotonic() + load.delay
-            for one, (_, outcome) in zip(ids, batch, strict=False):
+            for prediction_id, (_, outcome) in zip(ids, batch, strict=False):
                 if outcome is not None:
-                    load.due.append((at, {"id": one, "outcome": outcome}))
+                    load.due.append((at, {"id": prediction_id, "outcome": outcome}))
             _send_due_outcomes(session, url, load, clock.monotonic())
             progress.update(len(batch))
         while load.due:

@@ -73,13 +73,11 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
         selection = select(reader.names, request, model)
         kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
         counted = _Making(reader, selection, kinds, request, model, progress).read()
+    edges = "; edges at approximate percentiles" if request.approximate else ""
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
         created=iso(int((clock or SystemClock()).time())),
-        source=clean_text(
-            f"{request.data.name}: features and predictions of all its rows"
-            + ("; edges at approximate percentiles" if request.approximate else "")
-        ),
+        source=clean_text(f"{request.data.name}: features and predictions of all its rows{edges}"),
         versions=library_versions(),
     )
     reference = build.assemble(counted, info)
@@ -205,18 +203,17 @@ class _Making:
         with Spool((), self.request.output.parent) as answers:
             with self._bar("Predicting", table.rows, " rows") as bar:
                 columns = [decision.column for decision in features]
-                for chunk in _counted(self._written(table, profiles), bar.update):
+                # Texts in each block of a column that holds texts in any of them.
+                texts = [profile.texts for profile in profiles]
+                pairs = (zip(chunk, texts, strict=True) for chunk in table.chunks())
+                written = ([_as_texts(block) if some else block for block, some in chunk] for chunk in pairs)
+                for chunk in _counted(written, bar.update):
                     if not answers.rows:
                         asked = join_to_data(self.model, columns, chunk, self.request.data)
                     names, blocks = predict(asked, self.model, chunk, self.request.proba)
                     answers.names = tuple(map(column_name, names))
                     answers.append(blocks)
             return features + self._answered(answers, self.model)
-
-    def _written(self, table: Spool, profiles: Sequence[ColumnProfile]) -> Iterator[build.Chunk]:
-        """The rows, with texts in each block of a column that holds texts in any of them."""
-        for chunk in table.chunks():
-            yield [_as_texts(block) if one.texts else block for block, one in zip(chunk, profiles, strict=True)]
 
     def _answered(self, answers: Spool, model: Loaded) -> tuple[Decision, ...]:
         """All passes over what the model answered."""
@@ -260,9 +257,9 @@ def _odd_column(columns: Sequence[Column], model: Loaded, chunk: build.Chunk) ->
     """Name a column whose values the model was not fitted with: what it raises names none."""
     names = facts.inputs(model.estimator) or [column.name for column in columns]
     for name, known in facts.knowledge(model.estimator, names).items():
-        texts = {canonical(one) for one in known.values}
+        texts = {canonical(value) for value in known.values}
         block = next((block for column, block in zip(columns, chunk, strict=True) if column.name == name), ())
-        wrong = next((one for one in map(_item, block) if canonical(one) not in texts), None)
+        wrong = next((value for value in map(_item, block) if canonical(value) not in texts), None)
         if texts and known.dtype != "onnx" and wrong is not None:
             return f"; column {name!r} holds {wrong!r}, which it was not fitted with"
     return ""

@@ -107,9 +107,9 @@ def declared_kinds(request: Request, features: Sequence[str], model: Loaded | No
             if kinds.setdefault(name, kind) != kind:
                 raise DataError(f"column {name!r} is declared both categorical and numeric")
     known = facts.knowledge(model.estimator, facts.inputs(model.estimator) or features) if model else {}
-    for name, one in known.items():
-        texts = one.sure and any(isinstance(value, str) for value in one.values)
-        if name in features and (one.category or one.whole or texts):
+    for name, facts_of in known.items():
+        texts = facts_of.sure and any(isinstance(value, str) for value in facts_of.values)
+        if name in features and (facts_of.category or facts_of.whole or texts):
             kinds.setdefault(name, "categorical")
     return kinds
 

@@ -56,7 +56,7 @@ def propose(times: Ints, least: int) -> Proposal:
         usual, few = np.quantile(counts[1:-1] if len(counts) > 2 else counts, [0.5, 0.1])  # the outer ones are cut
         if few >= least and usual >= ENOUGH:
             break
-    base = max(one for one in BASES if one <= max(window / 30, BASES[0]))
+    base = max(base for base in BASES if base <= max(window / 30, BASES[0]))
     return Proposal(window, base, int(min(least, few)), int(usual), int(few))
 
 
@@ -70,22 +70,22 @@ def least_shift(reference: Reference, rows: int, drift: DriftConfig) -> float | 
     critical = math.sqrt(-math.log(alpha / 2) / 2 * (1 / rows + 1 / reference.info.rows))
     limits = {1: max(critical, STATISTICS["ks"].floor)}
     triples = zip(schema.features, schema.split(reference.counts), reference.deviations.tolist(), strict=False)
-    found = [
-        smallest_shift(column, cells, cells.shares(counts)[0], deviation, limits) or math.inf
-        for column, counts, deviation in triples
-        if column.numeric and deviation > 0
-        for cells in [cells_of(column)]
-    ]
-    half = float(np.median(found)) if found else math.inf
+    shifts = []
+    for column, counts, deviation in triples:
+        if column.numeric and deviation > 0:
+            cells = cells_of(column)
+            shift = smallest_shift(column, cells, cells.shares(counts)[0], deviation, limits)
+            shifts.append(math.inf if shift is None else shift)
+    half = float(np.median(shifts)) if shifts else math.inf
     return half if math.isfinite(half) else None
 
 
 def propose_settings(reference: Reference, times: Ints) -> list[str]:
     """Lines of `config.toml` with windows that suit the traffic, and why. `times`: shape (n,), seconds, any order."""
     drift, period = DriftConfig(), max(int(times.max()) - int(times.min()), 1)
-    found = propose(times, drift.min_samples)
-    window, base = duration_text(found.window), duration_text(found.base)
-    shift = least_shift(reference, found.usual, drift)
+    fits = propose(times, drift.min_samples)
+    window, base = duration_text(fits.window), duration_text(fits.base)
+    shift = least_shift(reference, fits.usual, drift)
     enough = f"# That is enough to see a shift by {shift or 0:.2g} standard deviations in half of the numeric features."
     unit, seconds = ("a day", DAY) if len(times) * HOUR < period else ("an hour", HOUR)
     pace = words.number(len(times) * seconds / period, 2)
@@ -97,11 +97,11 @@ def propose_settings(reference: Reference, times: Ints) -> list[str]:
         f'base = "{base}"',
         "",
         "[drift]",
-        f"# Half of the windows of {window} with rows hold {found.usual:,} or more, nine in ten {found.few:,} or more.",
+        f"# Half of the windows of {window} with rows hold {fits.usual:,} or more, nine in ten {fits.few:,} or more.",
         *([enough] if shift else []),
         f'window = "{window}"',
-        "# Fewer rows give no verdict." + " Even in a week there are few." * (found.min_samples < drift.min_samples),
-        f"min_samples = {found.min_samples}",
+        "# Fewer rows give no verdict." + " Even in a week there are few." * (fits.min_samples < drift.min_samples),
+        f"min_samples = {fits.min_samples}",
         "# Nothing new can be judged more often.",
         f'every = "{base}"',
     ]

@@ -122,7 +122,8 @@ class _Judging:
     def block(self, times: Floats) -> Iterator[Moment]:
         """Judge some evaluations in order."""
         base = self._config.window.base
-        sums = self._read(times[0], times[-1])
+        begin = times[0] - self._reach - self._longest - base
+        sums = Sums.of(read_timeline(self._connection, self._series, begin, times[-1]))
         ends = np.floor(times / base) * base
         times, ends = times[sums.closed(ends)], ends[sums.closed(ends)]
         if not len(times):
@@ -131,15 +132,11 @@ class _Judging:
         for k, at in enumerate(times.tolist()):
             yield Moment(
                 at,
-                not any(one.overview[0][k] for one in answers),
-                sum(one.size for one in answers),
-                int(sum(one.overview[1][k] for one in answers)),
-                lambda k=k: [result for one in answers for result in one.results(k)],  # type: ignore[misc]
+                not any(of_rule.overview[0][k] for of_rule in answers),
+                sum(of_rule.size for of_rule in answers),
+                int(sum(of_rule.overview[1][k] for of_rule in answers)),
+                lambda k=k: [result for of_rule in answers for result in of_rule.results(k)],  # type: ignore[misc]
             )
-
-    def _read(self, first: float, last: float) -> Sums:
-        begin = first - self._reach - self._longest - self._config.window.base
-        return Sums.of(read_timeline(self._connection, self._series, begin, last))
 
     def _answers(self, rule: Rule, sums: Sums, times: Floats, ends: Floats) -> Answers:
         base = self._config.window.base
@@ -148,7 +145,8 @@ class _Judging:
         if rule.max_age > rule.window:
             oldest = np.floor((ends - rule.max_age) / base) * base
             first = sums.reach_back(first, last, oldest, rule.min_samples)
-        begins = np.where(first < last, np.minimum(begins, _starts_of(sums.starts, first, begins)), begins)
+        starts = np.append(sums.starts.astype(np.float64), np.inf)  # none is behind the last window
+        begins = np.where(first < last, np.minimum(begins, starts[first]), begins)
         spans = [Span(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
         reference, names = self._reference(rule, times)
         question = next(question for known, question in self._questions if known is rule)
@@ -185,7 +183,7 @@ class _Judging:
             ((sample, _),) = standing.values()
             return sample, names
         samples = [standing[k][0] for k in which]
-        counts, totals = np.array([one.counts for one in samples]), np.array([one.sums for one in samples])
+        counts, totals = (np.array([getattr(sample, name) for sample in samples]) for name in ("counts", "sums"))
         return Sample(counts, totals, samples[0].deviations), names
 
 
@@ -206,8 +204,8 @@ class _Performance:
         if ends != self._judged[0]:
             pairs = zip(self._rules, ends, strict=True)
             spans = [(rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end)) for rule, end in pairs]
-            found = [self._performance.judge_window(self._connection, *one)[0] for one in spans]
-            self._judged = ends, tuple(result for one in found for result in one.results)
+            windows = [self._performance.judge_window(self._connection, rule, span)[0] for rule, span in spans]
+            self._judged = ends, tuple(result for judged in windows for result in judged.results)
         results = self._judged[1]
         return Moment(
             moment.at,
@@ -216,9 +214,3 @@ class _Performance:
             moment.judged + sum(result.value is not None for result in results),
             lambda: [*moment.results(), *results],
         )
-
-
-def _starts_of(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:
-    """Starts of windows by index; `otherwise` if the index is behind the last window."""
-    out: Floats = np.concatenate([starts.astype(np.float64), [np.inf]])[index]
-    return np.where(np.isfinite(out), out, otherwise)

@@ -48,8 +48,6 @@ RECORD_ROWS = 1 << 16
 #: Evaluations between two checkpoints: 128 of a small model are a few MB of WAL.
 CHECKPOINT_EVERY = 128
 
-#: Seconds of recorded time between two rounds of rolling up: an hour as long as there are minutes to roll up.
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -125,10 +123,10 @@ class Outcome:
     def note(self, latest: Sequence[Evaluation], step: Step) -> None:
         """Count one evaluation of some models."""
         self.evaluations, self.skipped = self.evaluations + 1, self.skipped + step.skipped
-        for one in latest:
-            self.verdicts += sum(result.value is not None for result in one.results)
-            self.drifted |= {result.column for result in one.results if result.state == "drift"}
-            self.events |= {alert.event_id for alert in one.alerts.values() if alert.state == "firing"}
+        for evaluation in latest:
+            self.verdicts += sum(result.value is not None for result in evaluation.results)
+            self.drifted |= {result.column for result in evaluation.results if result.state == "drift"}
+            self.events |= {alert.event_id for alert in evaluation.alerts.values() if alert.state == "firing"}
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary, times in ISO 8601."""
@@ -157,11 +155,9 @@ def prediction_columns(reader: Reader, schema: Schema, named: Sequence[str], tim
     names, where = set(reader.names), reader.path
     if time not in names:
         raise DataError(f"{where}: has no column {time!r} for --time; it has: {', '.join(reader.names)}")
-    missing = [column.name for column in schema.features if column.name not in names]
-    if missing:
-        raise DataError(
-            f"{where}: lacks the feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the reference has"
-        )
+    if missing := [column.name for column in schema.features if column.name not in names]:
+        what = f"feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        raise DataError(f"{where}: lacks the {what}, which the reference has")
     if asked:
         if named:
             raise DataError("--model works the predictions out, and --prediction names a column of them; leave one out")
@@ -169,8 +165,7 @@ def prediction_columns(reader: Reader, schema: Schema, named: Sequence[str], tim
     wanted = tuple(named) or tuple(column.name for column in schema.predictions)
     if len(wanted) != len(schema.predictions):
         raise DataError(f"the reference has {len(schema.predictions)} predictions, --prediction names {len(wanted)}")
-    absent = [name for name in wanted if name not in names]
-    if absent:
+    if absent := [name for name in wanted if name not in names]:
         raise DataError(
             f"{where}: has no column {', '.join(absent)} with the predictions; name the column by --prediction COLUMN, "
             "or have the model work them out: --model model.pkl"
@@ -316,7 +311,8 @@ def replay(
     without starting a thread. `progress` gets the number of rows since its last call. The log receiver gets its
     messages on the way; those of others wait for `deliver`. Rows from `end` on are left for `feed` or another replay.
     """
-    times, done = np.sort(np.concatenate([one.times[one.recorded :] for one in recordings.values()])), 0
+    left, done = [recording.times[recording.recorded :] for recording in recordings.values()], 0
+    times = np.sort(np.concatenate(left))
     times = times[times < end * 1e9]
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
     coarse, until = coarse_windows(config, outcome.end)
@@ -364,20 +360,21 @@ def _advance(runtime: Runtime, clock: ManualClock, recordings: Mapping[str, Reco
 
 def feed(runtime: Runtime, recordings: Mapping[str, Recording], now: float) -> None:
     """Record the rows that have come by now, and then the outcomes that are known."""
-    for name, one in recordings.items():
+    for name, recording in recordings.items():
         model = runtime.models[name]
-        until = int(np.searchsorted(one.times, round(now * 1e3) * 10**6, side="left"))
-        for begin in range(one.recorded, until, RECORD_ROWS):
+        until = int(np.searchsorted(recording.times, round(now * 1e3) * 10**6, side="left"))
+        for begin in range(recording.recorded, until, RECORD_ROWS):
             end = min(begin + RECORD_ROWS, until)
-            ids = model.recorder.record_encoded(one.batch(begin, end), one.times[begin:end])
-            if len(one.ids):
+            ids = model.recorder.record_encoded(recording.batch(begin, end), recording.times[begin:end])
+            if len(recording.ids):
                 token, _, first = ids[0].rpartition("-")
-                one.ids[begin:end, 0], one.ids[begin:end, 1] = int(first) + np.arange(end - begin), int(token, 16)
-            one.recorded = end
+                recording.ids[begin:end, 0] = int(first) + np.arange(end - begin)
+                recording.ids[begin:end, 1] = int(token, 16)
+            recording.recorded = end
             if end < until:
                 runtime.fold()
         if model.outcomes is not None:
-            _record_outcomes(runtime, model.outcomes, one, now)
+            _record_outcomes(runtime, model.outcomes, recording, now)
 
 
 def _record_outcomes(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:

@@ -63,7 +63,7 @@ class Suggestion:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary, times in ISO 8601."""
-        columns = [{**asdict(one), "told": [iso(at) for at in one.told]} for one in self.found]
+        columns = [{**asdict(column), "told": [iso(at) for at in column.told]} for column in self.found]
         return {
             **self.span.to_json(),
             "alerts": self.alerts,
@@ -85,7 +85,7 @@ def suggest(
     lengths = drift.windows or propose_lengths(hours.hourly)
     offsets = series.schema.offsets.tolist()
     cells = [Cells([column], [offset]) for column, offset in zip(series.schema.columns, offsets, strict=False)]
-    weeks = horizon(sum(one.limits for one in cells) * len(lengths), alerts)
+    weeks = horizon(sum(of_column.limits for of_column in cells) * len(lengths), alerts)
     grid, findings = hours.grid(), []
     for position, column in enumerate(series.schema.columns):
         exceeded: list[int] = []
@@ -104,9 +104,8 @@ def suggest(
         smallest = None
         if column.numeric and limits:
             level, _ = cells[position].shares(hours.between(hours.first, hours.end).counts[cells[position].bins])
-            smallest = smallest_shift(
-                column, cells[position], level, float(series.reference.deviations[position]), limits
-            )
+            deviation = float(series.reference.deviations[position])
+            smallest = smallest_shift(column, cells[position], level, deviation, limits)
         findings.append((column, starts, limits, smallest, min(constant, default=0.0)))
     messages = _merge_close(sorted(at for _, starts, *_ in findings for at in starts), lengths[0] * HOUR)
     most = max(len(messages) / 2, 2)
@@ -150,13 +149,12 @@ def describe(done: Suggestion) -> list[str]:
         f"{iso(done.span.start)} to {iso(done.span.end)}, windows of {windows}, a budget of {done.alerts:g} a month:",
         f"{counted(len(done.messages), 'message')}, {number(done.a_month, 2)} a month",
     ]
-    for one in sorted(done.found, key=lambda one: -len(one.told)):
-        limits = ", ".join(f"{duration_text(n * HOUR)} {number(x, 2)}" for n, x in one.limits.items()) or "not learnt"
-        told = ", ".join(iso(at)[:10] for at in one.told) or "never"
-        shift = "" if one.smallest is None else f"; a shift of {one.smallest:g} sd is told"
-        lines.append(f"  {one.column} ({one.role}): told {told}; limit {limits}{shift}")
-        if one.proposal:
-            lines.append(f"    {one.proposal}")
+    for of in sorted(done.found, key=lambda column: -len(column.told)):
+        limits = ", ".join(f"{duration_text(n * HOUR)} {number(x, 2)}" for n, x in of.limits.items()) or "not learnt"
+        told = ", ".join(iso(at)[:10] for at in of.told) or "never"
+        shift = "" if of.smallest is None else f"; a shift of {of.smallest:g} sd is told"
+        lines.append(f"  {of.column} ({of.role}): told {told}; limit {limits}{shift}")
+        lines += [f"    {of.proposal}"] if of.proposal else []
     return lines
 
 

@@ -36,28 +36,26 @@ STEPS = (60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 7 * 86_400, 28 
     one=True,
 )
 def windows(options: argparse.Namespace, config: Config) -> Answer:
-    """`windows`. Raises TelltaleError."""
     span = span_of(options, SystemClock().time())
     with reading(config) as connection:
-        model = load_version(connection, options.model_version, options.model)
-        step = options.step or usual_step(span.end - span.start)
-        start = span.start if options.step else span.start // step * step
-        found = read_range(connection, model, start, span.end, step, options.columns)
-    reference, reference_means = model.schema.split(model.reference.counts), model.reference.means().tolist()
-    lines = []
-    starts = [one["start"].removesuffix("Z").removesuffix(":00").replace("T", " ") for one in found["steps"]]
-    for i, key in enumerate(found["columns"]):
-        position = model.schema.index(key["column"], key["role"])
-        column, counts = model.schema.columns[position], np.array([one["counts"][i] for one in found["steps"]])
+        series = load_version(connection, options.model_version, options.model)
+        seconds = options.step or usual_step(span.end - span.start)
+        start = span.start if options.step else span.start // seconds * seconds
+        data = read_range(connection, series, start, span.end, seconds, options.columns)
+    schema, steps, lines = series.schema, data["steps"], []
+    references, reference_means = schema.split(series.reference.counts), series.reference.means().tolist()
+    starts = [step["start"].removesuffix("Z").removesuffix(":00").replace("T", " ") for step in steps]
+    for i, key in enumerate(data["columns"]):
+        position = schema.index(key["column"], key["role"])
+        column, counts = schema.columns[position], np.array([step["counts"][i] for step in steps])
         values = np.maximum(counts[:, : column.value_bins].sum(axis=1), 1)
-        sums = [(one["sums"][i] or 0.0) / n for one, n in zip(found["steps"], values, strict=True)]
-        means = [reference_means[position], *sums]
-        lines += [*draw(column, reference[position], counts, starts, means), ""]
-    lines.append(f"{words.counted(found['windows'], 'window')} read; steps without predictions are left out")
-    for gap in found["gaps"]:
+        means = [(step["sums"][i] or 0.0) / n for step, n in zip(steps, values, strict=True)]
+        lines += [*draw(column, references[position], counts, starts, [reference_means[position], *means]), ""]
+    lines.append(f"{words.counted(data['windows'], 'window')} read; steps without predictions are left out")
+    for gap in data["gaps"]:
         lost = "an unknown number of" if gap["lost"] is None else gap["lost"]
         lines.append(f"gap: {lost} predictions missing, {gap['start']} to {gap['end']}: {gap['detail']}")
-    return Answer(lines, found)
+    return Answer(lines, data)
 
 
 def usual_step(seconds: float) -> int:

@@ -55,7 +55,6 @@ PATIENCE, PATIENCE_LONG = 40.0, 600.0
     *BY,
 )
 def silence(options: argparse.Namespace, config: Config) -> Answer:
-    """`silence`. Raises TelltaleError."""
     clock = SystemClock()
     if options.expire:
         request(config, {"kind": "expire", "id": options.expire}, clock)
@@ -66,28 +65,15 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
         return Answer(silence_table(silences) if silences else ["no silence is in force"], {"silences": silences})
     now = clock.time()
     end = options.until(now) if options.until else now + options.length
-    made = new_silence(
-        dict(matcher(text) for text in options.matchers),
-        now,
-        end,
-        **by(options),
-        rules=config.rules,
-        columns=columns_of(config),
-    )
-    said = {**asdict(made), "matchers": dict(made.matchers)}
-    request(config, {"kind": "silence", "silence": said}, clock)
-    return Answer(
-        [
-            f"silence {made.id} for {made.text} until {iso(made.end // 1)}",
-            f"end it with: {words.program()} silence --expire {made.id}",
-        ],
-        {"silence": made},
-    )
+    matchers = dict(map(matcher, options.matchers))
+    made = new_silence(matchers, now, end, **by(options), rules=config.rules, columns=columns_of(config))
+    request(config, {"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}}, clock)
+    to_end_it = f"end it with: {words.program()} silence --expire {made.id}"
+    return Answer([f"silence {made.id} for {made.text} until {iso(made.end // 1)}", to_end_it], {"silence": made})
 
 
 @command("prune", "Roll up and drop what [data] says, now rather than minute by minute.")
 def prune(_options: argparse.Namespace, config: Config) -> Answer:
-    """`prune`. Raises TelltaleError."""
     request(config, {"kind": "prune"}, SystemClock())
     return Answer(["rolled up and deleted old data as [data] says"], {"pruned": True})
 
@@ -99,8 +85,8 @@ def reload(_options: argparse.Namespace, config: Config) -> Answer:
     try:
         refuse_second(data)
     except LockedError:
-        said = ask(data, "reload", PATIENCE_LONG)
-        return Answer([f"reloaded: {said}"], {"reloaded": said})
+        what = ask(data, "reload", PATIENCE_LONG)
+        return Answer([f"reloaded: {what}"], {"reloaded": what})
     raise StoreError(f"{data}: no server runs on this folder; a start reads the settings")
 
 
@@ -131,17 +117,17 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     values = words.counted(matches.values, "unseen value")
     lines.append(f"{values} {verb}, and named no more in {texts}; counts and numbers stay")
     would = "would be " * options.dry_run
-    lines += [f"{one.paths[0]}: {would}deleted; nothing can be erased in a damaged database" for one in aside]
+    lines += [f"{files.paths[0]}: {would}deleted; nothing can be erased in a damaged database" for files in aside]
     lines.append(
         "not in reach: snapshots and reports, messages that were delivered, logs; values that come again are kept again"
     )
     data = {
         "dry_run": options.dry_run,
         "values": matches.values,
-        "columns": [dict(zip(("column", "role", "values"), one, strict=True)) for one in kept],
+        "columns": [dict(zip(("column", "role", "values"), row, strict=True)) for row in kept],
         "verdicts": len(matches.verdicts),
         "messages": len(matches.messages),
-        "deleted": [str(one.paths[0]) for one in aside],
+        "deleted": [str(files.paths[0]) for files in aside],
     }
     return Answer(lines, data)
 
@@ -155,7 +141,7 @@ def choose(columns: list[Name], patterns: list[str]) -> list[Name]:
     """The columns that patterns name. Raises ConfigError for one that fits none."""
     chosen = set()
     for pattern in patterns:
-        fits = {one for one in columns if closeness(pattern, Column(one[1], one[0], "categorical")) is not None}  # type: ignore[arg-type]
+        fits = {key for key in columns if closeness(pattern, Column(key[1], key[0], "categorical")) is not None}  # type: ignore[arg-type]
         if not fits:
             known = ", ".join(sorted({name for _, name in columns})) or "none"
             raise ConfigError(f"no categorical column fits {pattern!r}; there are: {known}")

@@ -21,29 +21,29 @@ from monitor.rules.cover import cover, explain
 from monitor.store.file.folder import DATABASE, refuse_second
 from monitor.store.windows.rows import read_meta
 
-#: What `check` found: about which model, about which part, and the text.
-Found = tuple[str | None, str, str]
+#: What `check` says: about which model, about which part, and the text.
+Remark = tuple[str | None, str, str]
 
 
 @command("check", "Check the settings and explain each rule, without serving.")
 def check(options: argparse.Namespace, config: Config) -> Answer:
     """`check`: everything that a start would refuse, said before it. What is good before an error is printed too."""
     if options.json:
-        return Answer([], [dict(zip(("model", "part", "text"), found, strict=True)) for found in _checks(config)])
+        return Answer([], [dict(zip(("model", "part", "text"), remark, strict=True)) for remark in _checks(config)])
     return Answer(_lines(_checks(config), bool(config.models)))
 
 
-def _lines(checks: Iterator[Found], several: bool) -> Iterator[str]:
+def _lines(remarks: Iterator[Remark], several: bool) -> Iterator[str]:
     """Lines for people, as they come: a part's name beside short ones, a blank line before rules and advice."""
     latest = None
-    for model, part, text in checks:
+    for model, part, text in remarks:
         if several and model != latest:
             yield f"\nmodel {model}"
         latest = model
         yield f"\n{text}" if part in ("rule", "advice") else f"{part:<14}{text}"
 
 
-def _checks(config: Config) -> Iterator[Found]:
+def _checks(config: Config) -> Iterator[Remark]:
     yield None, "settings", f"{config.file}: good"
     yield None, "receivers", ", ".join(f"{receiver.name} ({receiver.kind})" for receiver in build_receivers(config))
     yield None, "data", config.data.path
@@ -53,12 +53,19 @@ def _checks(config: Config) -> Iterator[Found]:
 
 
 def _check_model(config: Config) -> Iterator[tuple[str, str]]:
+    """Load reference and model as a start does, and say what will be refused, and what each rule does."""
     reference = Reference.load(config.model.reference)
     features, predictions = len(reference.schema.features), len(reference.schema.predictions)
     sizes = ((features, "feature"), (predictions, "prediction"), (reference.info.rows, "row"))
     yield "reference", f"{config.model.reference}: {', '.join(words.counted(*size) for size in sizes)}"
     if config.model.path:
-        yield "model", check_model(config, reference)
+        path = Path(config.model.path)
+        if path.exists():
+            model = open_model(config.model, reference)
+            lines = [f"{path}: good; asked with {model.form.title}", *model.refusals(config.model.missing, reference)]
+        else:
+            lines = [f"{path}: there is no such file, so a server would not start; {way_out(path)}"]
+        yield "model", "\n              ".join(lines)
     cover(config.rules, reference.schema)
     for rule in config.rules:
         yield "rule", explain(rule, reference.schema, config.rules)
@@ -68,23 +75,12 @@ def _check_model(config: Config) -> Iterator[tuple[str, str]]:
             yield from (("advice", sentence) for sentence in starving(connection, config.rules, name))
 
 
-def check_model(config: Config, reference: Reference) -> str:
-    """Load the model as a start does, and say what will be refused. Raises ModelError."""
-    path = Path(config.model.path)
-    if not path.exists():
-        return f"{path}: there is no such file, so a server would not start; {way_out(path)}"
-    model = open_model(config.model, reference)
-    lines = [f"{path}: good; asked with {model.form.title}", *model.refusals(config.model.missing, reference)]
-    return "\n              ".join(lines)
-
-
 @command(
     "test-alert",
     "Send a marked test message, and print what the provider answered.",
     option("receiver", nargs="?", help="name of the receiver (default: all)"),
 )
 def send_test(options: argparse.Namespace, config: Config) -> Answer:
-    """`test-alert`. Raises TelltaleError."""
     receivers = [r for r in build_receivers(config) if options.receiver in (None, r.name)]
     if not receivers:
         known = ", ".join(receiver.name for receiver in config.receivers) or "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +79,10 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(name: str, text: str, *options: Option, one: bool = False, json: bool = True) -> Callable[[Run], Run]:
-    """Declare a function as a command. `one`: it is about one model, and gets its settings. `json`: it has `--json`."""
+    """Declare a function as a command, with the text of its `--help`. It may raise TelltaleError.
+
+    `one`: it is about one model, and gets its settings. `json`: it has `--json`.
+    """
 
     def register(run: Run) -> Run:
         COMMANDS[name] = Command(run, text, options, one, json)
@@ -174,8 +176,7 @@ def load_config(options: argparse.Namespace) -> Config:
     if config.models and (options.one or options.model):
         config = config.of(options.model)
         options.model = config.model.name
-    path = config.data.path if options.data is None else options.data
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
+    return config if options.data is None else config.at(options.data)
 
 
 @contextmanager

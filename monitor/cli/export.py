@@ -33,7 +33,6 @@ from monitor.store.file.snapshot import is_snapshot, write_snapshot
     FORCE,
 )
 def snapshot(options: argparse.Namespace, config: Config) -> Answer:
-    """`snapshot`. Raises TelltaleError."""
     target = output_path(options.file, config, options.force)
     size = write_snapshot(Path(config.data.path) / DATABASE, target)
     return Answer([f"{target}: {size:,} bytes, read-only"], {"file": str(target), "bytes": size})
@@ -51,7 +50,6 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     json=False,
 )
 def report(options: argparse.Namespace, config: Config) -> Answer:
-    """`report`. Raises TelltaleError."""
     from monitor.report import file  # templates and figures, which no other command needs
 
     now = SystemClock().time()

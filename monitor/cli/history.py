@@ -65,13 +65,12 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
     one=True,
 )
 def find(options: argparse.Namespace, config: Config) -> Answer:
-    """`locate`. Raises TelltaleError."""
     with reading(config) as connection:
         model, span = open_stretch(connection, options)
         position = choose(model, options.column, options.role)
-        found = read_timeline(connection, model, span.start, span.end, [position])
+        windows = read_timeline(connection, model, span.start, span.end, [position])
     column = model.schema.columns[position]
-    cells = coarsen(found, MOST_WINDOWS)
+    cells = coarsen(windows, MOST_WINDOWS)
     busy = int((cells.counts.sum(axis=1) > 0).sum())
     deviation = float(model.reference.deviations[position])
     onsets = locate(column, cells.counts, cells.starts, cells.seconds, cells.sums[:, 0], deviation)
@@ -81,67 +80,59 @@ def find(options: argparse.Namespace, config: Config) -> Answer:
         "model_version": model.version,
         **span.to_json(),
         "windows": busy,
-        "predictions": int(found.n.sum()),
+        "predictions": int(windows.n.sum()),
         "changes": [to_json(onset) for onset in onsets],
     }
     return Answer(tell(column, span, cells, busy, onsets), data)
 
 
 def choose(model: Series, name: str, role: str | None) -> int:
-    """Position of a column. Raises ConfigError where the name is unknown, or names two."""
+    """Position of a column. Raises ConfigError if the name is unknown, or names two."""
     columns = model.schema.columns
-    found = [i for i, column in enumerate(columns) if column.name == name and role in (None, column.role)]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    positions = [i for i, column in enumerate(columns) if column.name == name and role in (None, column.role)]
+    if len(positions) == 1:
+        return positions[0]
+    if positions:
         raise ConfigError(f"{name!r} is a feature and a prediction; say which: --role feature")
     known = ", ".join(column.name for column in columns)
     raise ConfigError(f"the model has no {role or 'column'} {name!r}; it has: {known}")
 
 
-def coarsen(found: Timeline, most: int) -> Timeline:
+def coarsen(windows: Timeline, most: int) -> Timeline:
     """Neighbouring windows together, so that there are about `most`; those that begin at one moment in any case.
 
     A cell begins with its first window and ends with the one that ends last, so that no interval is too narrow.
     """
-    if not len(found.starts):
-        return found
-    first, last = int(found.starts[0]), int((found.starts + found.seconds).max())
-    shortest = int(found.seconds.min())
-    step = max(math.ceil((last - first) / most / shortest), 1) * shortest
-    _, index = np.unique(found.starts // step, return_index=True)
-    ends = np.maximum.reduceat(found.starts + found.seconds, index)
-    n, counts, sums = (np.add.reduceat(values, index, axis=0) for values in (found.n, found.counts, found.sums))
-    return Timeline(found.starts[index], ends - found.starts[index], n, counts, sums)
+    starts, seconds = windows.starts, windows.seconds
+    if not len(starts):
+        return windows
+    shortest = int(seconds.min())
+    step = max(math.ceil(int((starts + seconds).max() - starts[0]) / most / shortest), 1) * shortest
+    _, index = np.unique(starts // step, return_index=True)
+    ends = np.maximum.reduceat(starts + seconds, index)
+    n, counts, sums = (np.add.reduceat(rows, index, axis=0) for rows in (windows.n, windows.counts, windows.sums))
+    return Timeline(starts[index], ends - starts[index], n, counts, sums)
 
 
 def tell(column: Column, span: Span, cells: Timeline, busy: int, onsets: Onsets) -> list[str]:
     """What was found, in words; the change that began the present state first."""
-    rows = int(cells.n.sum())
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"
-    looked = f"{words.counted(rows, 'prediction')} in {words.counted(busy, 'window')}"
+    looked = f"{words.counted(int(cells.n.sum()), 'prediction')} in {words.counted(busy, 'window')}"
     if busy < LEAST_WINDOWS:
         return [f"{where}: {looked}: too few to tell a beginning from chance; take a longer period, or wait."]
-    if busy:
-        lengths = sorted({int(x) for x in cells.seconds})
-        looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
+    lengths = sorted({int(x) for x in cells.seconds})
+    looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
     if not onsets:
         return [f"{where}: no change was found in {looked}."]
     more = " These are the surest and the newest; there are more." if onsets.more else ""
     lines = [f"{where}: {words.counted(len(onsets), 'change')} in {looked}.{more}"]
     for onset in reversed(onsets):
-        lines += ["", *_tell_one(onset)]
+        interval = f"{onset.level:.0%} sure that between {iso(onset.earliest)} and {iso(onset.latest)}"
+        rows = f"({onset.n_before:,} predictions before, {onset.n_after:,} after)"
+        lines += ["", f"began {iso(onset.start)}, {interval}", f"  what changed: {onset.direction.text} {rows}"]
+        moved = [f"{shift.label} {shift.reference:.1%} to {shift.test:.1%}" for shift in onset.contributions[:4]]
+        lines += [f"  bins that moved most: {', '.join(moved)}"] if moved else []
     return lines
-
-
-def _tell_one(onset: Onset) -> list[str]:
-    interval = f"{onset.level:.0%} sure that between {iso(onset.earliest)} and {iso(onset.latest)}"
-    lines = [
-        f"began {iso(onset.start)}, {interval}",
-        f"  what changed: {onset.direction.text} ({onset.n_before:,} predictions before, {onset.n_after:,} after)",
-    ]
-    moved = [f"{shift.label} {shift.reference:.1%} to {shift.test:.1%}" for shift in onset.contributions[:4]]
-    return [*lines, f"  bins that moved most: {', '.join(moved)}"] if moved else lines
 
 
 def to_json(onset: Onset) -> dict[str, Any]:
@@ -165,7 +156,6 @@ def to_json(onset: Onset) -> dict[str, Any]:
     one=True,
 )
 def try_rules(options: argparse.Namespace, config: Config) -> Answer:
-    """`backtest`. Raises TelltaleError."""
     if options.suggest:
         return propose(options, config)
     if options.rules is not None:

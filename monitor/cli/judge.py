@@ -23,7 +23,6 @@ CODES = {"no drift": 0, "drift": 1, "no verdict": 2}
 
 @command("judge", "Was there drift? Exits with 0: no, 1: yes, 2: no verdict.", VERSION, *period("1d"), one=True)
 def judge(options: argparse.Namespace, config: Config) -> Answer:
-    """`judge`."""
     try:
         data = verdict_on(options, config)
     except Exception as error:  # Python's own exit code for it would say drift

@@ -53,19 +53,15 @@ class Rows:
     one=True,
 )
 def run(options: argparse.Namespace, config: Config) -> Answer:
-    """`outcomes`. Raises TelltaleError."""
     with reading(config) as connection:
         series = load_version(connection, model=options.model)
     bad = BadRows(str(options.file), options.skip_bad_rows)
     with bar(options, "Reading", options.file.stat().st_size if options.file.exists() else None, "B") as progress:
         reader = open_reader(options.file, bad, progress.update)
         rows = read(reader, options.id, options.outcome, options.time, series.reference.target)
-    read_from = f"{len(rows.ids):,} outcomes in {options.file}"
     facts: dict[str, Any] = {"outcomes": len(rows.ids), "empty": rows.empty, "bad_rows": bad.count}
-    lines = [read_from + (f"; {rows.empty:,} rows have none yet" if rows.empty else "")]
-    if bad.count:
-        examples = "; ".join(bad.examples) + (", ..." if bad.count > len(bad.examples) else "")
-        lines.append(f"{bad.count:,} bad rows were left out: {examples}")
+    without = f"; {rows.empty:,} rows have none yet" if rows.empty else ""
+    lines = [f"{len(rows.ids):,} outcomes in {options.file}{without}", *bad.told()]
     if options.dry_run:
         return Answer([*lines, "nothing was sent (--dry-run)"], facts)
     with bar(options, "Joining", len(rows.ids), " outcomes") as progress:
@@ -83,23 +79,21 @@ def read(reader: Reader, name: str, outcome: str, time: str | None, target: Targ
             raise DataError(f"{reader.path}: has no column {column!r}; it has: {', '.join(reader.names)}")
     rows = Rows()
     for blocks in reader.chunks(wanted, dict.fromkeys(wanted, "categorical")):
-        cells = zip(reader.lines, *blocks, strict=True)
-        for line, given, value, *moments in cells:
-            found = None if value is None else target.code(value) if target.classified else cell_number(str(value))
-            if value is None or (found is not None and math.isnan(found)):
+        for line, prediction_id, value, *moments in zip(reader.lines, *blocks, strict=True):
+            number = None if value is None else target.code(value) if target.classified else cell_number(str(value))
+            if value is None or (number is not None and math.isnan(number)):
                 rows.empty += 1
                 continue
-            number = value if target.classified else found
             known = math.nan if not moments or moments[0] is None else parse_time(moments[0])
-            if not given:
+            if not prediction_id:
                 bad.add(line, f"column {name} is empty")
             elif number is None or (not target.classified and not abs(number) <= LARGEST):
                 bad.add(line, f"column {outcome} holds {str(value)[:40]!r}, which is no number up to {LARGEST:g}")
             elif known is None:
                 bad.add(line, f"column {time} holds {moments[0][:40]!r}, which is no time")
             else:
-                rows.ids.append(given)
-                rows.values.append(number)
+                rows.ids.append(prediction_id)
+                rows.values.append(value if target.classified else number)
                 rows.known.append(known if math.isnan(known) else known / 1e9)
     return rows
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import itertools
 import math
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.errors import ConfigError
 from monitor.library.monitor import observed
+from monitor.recording import Watch
 from monitor.runtime import Runtime
 from monitor.source.table import TableCursor, TableSource
 from monitor.store.file.folder import DATABASE
@@ -37,21 +36,11 @@ PATIENCE = 60.0
     option("--dry-run", action="store_true", help="print the SQL and the engine's plan, and count nothing"),
 )
 def pull(options: argparse.Namespace, config: Config) -> Answer:
-    """`pull`. Raises TelltaleError."""
     watches = [observed(one) for one in map(config.of, config.names) if one.source.kind == "table"]
     if not watches:
         raise ConfigError('pull reads a table; the settings need [source] kind = "table"')
     if options.dry_run:
-        with tempfile.TemporaryDirectory(prefix="telltale-pull-") as folder:
-            elsewhere = dataclasses.replace(config, data=dataclasses.replace(config.data, path=folder))
-            with closing(Runtime(elsewhere, watches)) as runtime:
-                if (Path(config.data.path) / DATABASE).exists() and not options.start:
-                    with reading(config) as connection:
-                        for source in runtime.journals.sources:
-                            if isinstance(source, TableSource):
-                                source.cursor = read_cursor(connection, source.name)
-                plans = [_plan(source) for source in _sources(runtime, options)]
-                return Answer(itertools.chain.from_iterable(map(_tell, plans)), {"plans": plans})
+        return _dry_run(options, config, watches)
     signal.pthread_sigmask(signal.SIG_BLOCK, ended := {signal.SIGINT, signal.SIGTERM})
     with closing(Runtime(config, watches)) as runtime:
         sources = _sources(runtime, options)
@@ -72,8 +61,8 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
         else:
             runtime.start()
             signal.sigwait(ended)
-        data: dict[str, Any] = {"tables": [{"table": one.where, "counted_to": _upto(one)} for one in sources]}
-        lines = [f"{one['table']} is counted up to {one['counted_to']}" for one in data["tables"]]
+        data: dict[str, Any] = {"tables": [{"table": table.where, "counted_to": _upto(table)} for table in sources]}
+        lines = [f"{table['table']} is counted up to {table['counted_to']}" for table in data["tables"]]
         if options.once:
             data |= {"models": [], "waiting": left}
             for model in runtime.models.values():
@@ -84,14 +73,38 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
     return Answer(lines, data)
 
 
+def _dry_run(options: argparse.Namespace, config: Config, watches: Sequence[Watch]) -> Answer:
+    """Print what the engine would be asked, and its plans. A new folder is used, which knows nothing."""
+    plans, lines = [], []
+    with (
+        tempfile.TemporaryDirectory(prefix="telltale-pull-") as folder,
+        closing(Runtime(config.at(folder), watches)) as runtime,
+    ):
+        if (Path(config.data.path) / DATABASE).exists() and not options.start:
+            with reading(config) as connection:
+                for table in _tables(runtime):
+                    table.cursor = read_cursor(connection, table.name)
+        for table in _sources(runtime, options):
+            begin, end, statements = table.statements()
+            lines.append(f"-- {table.where}: rows from {iso(begin)} to {iso(end)}, in {len(statements)} questions")
+            for sql, plan in statements:
+                lines += [f"{sql};\n", *(f"-- {line}" for line in plan)]
+            asked = [{"sql": sql, "plan": list(plan)} for sql, plan in statements]
+            plans.append({"table": table.where, "start": iso(begin), "end": iso(end), "statements": asked})
+    return Answer(lines, {"plans": plans})
+
+
+def _tables(runtime: Runtime) -> list[TableSource]:
+    return [source for source in runtime.journals.sources if isinstance(source, TableSource)]
+
+
 def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]:
     """The tables, told where to begin and to end. Raises ConfigError."""
-    sources, now = [one for one in runtime.journals.sources if isinstance(one, TableSource)], runtime.clock.time()
+    sources, now = _tables(runtime), runtime.clock.time()
     for source in sources:
         if options.start and source.cursor:
-            raise ConfigError(
-                f"--from: {source.where} is counted up to {_upto(source)} already, and goes on from there"
-            )
+            counted = f"{source.where} is counted up to {_upto(source)} already"
+            raise ConfigError(f"--from: {counted}, and goes on from there")
         source.since = options.start(now) if options.start else None
         source.until = options.end(now) if options.end else math.inf
     return sources
@@ -99,17 +112,3 @@ def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]
 
 def _upto(source: TableSource) -> str:
     return iso(TableCursor.of(source.cursor).to) if source.cursor else "nothing"
-
-
-def _plan(source: TableSource) -> dict[str, Any]:
-    begin, end, statements = source.statements()
-    asked = [{"sql": sql, "plan": list(plan)} for sql, plan in statements]
-    return {"table": source.where, "start": iso(begin), "end": iso(end), "statements": asked}
-
-
-def _tell(plan: dict[str, Any]) -> Iterator[str]:
-    asked = plan["statements"]
-    yield f"-- {plan['table']}: rows from {plan['start']} to {plan['end']}, in {len(asked)} questions"
-    for one in asked:
-        yield f"{one['sql']};\n"
-        yield from (f"-- {line}" for line in one["plan"])

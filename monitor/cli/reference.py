@@ -33,7 +33,6 @@ from monitor.store.windows.rows import load_version
 @command("reference", "List what was accepted as reference, accept a period, or go back.")
 @command("reference list", "What was accepted as reference, and taken back.")
 def show(_options: argparse.Namespace, config: Config) -> Answer:
-    """`reference list`."""
     with reading(config) as connection:
         changes = references.changes(connection)
     lines = [] if any(change["in_force"] for change in changes) else ["rules compare with the training data"]
@@ -57,7 +56,6 @@ def show(_options: argparse.Namespace, config: Config) -> Answer:
     one=True,
 )
 def accept(options: argparse.Namespace, config: Config) -> Answer:
-    """`reference accept`. Raises TelltaleError."""
     clock = SystemClock()
     span = past_period(options, clock.time())
     least = max((rule.min_samples for rule in config.rules), default=1)
@@ -107,7 +105,6 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
     one=True,
 )
 def reset(options: argparse.Namespace, config: Config) -> Answer:
-    """`reference reset`. Raises TelltaleError."""
     with reading(config) as connection:
         series, chosen = choose(connection, options.columns, options.model)
         standing = references.current(connection, series)
@@ -116,8 +113,8 @@ def reset(options: argparse.Namespace, config: Config) -> Answer:
             raise StoreError(f"model {series.version} is compared with its training data already")
     request(config, {"kind": "reset", "model": options.model, "columns": chosen, **by(options)}, SystemClock())
     names = [series.schema.columns[position].name for position in chosen]
-    said = f"the training data is the reference of model {series.version} from now on, for {', '.join(names)}"
-    return Answer([said], {"model_version": series.version, "columns": names})
+    line = f"the training data is the reference of model {series.version} from now on, for {', '.join(names)}"
+    return Answer([line], {"model_version": series.version, "columns": names})
 
 
 def choose(connection: sqlite3.Connection, patterns: Sequence[str], model: str | None) -> tuple[Series, list[int]]:
@@ -192,8 +189,8 @@ def _rows_and_mean(column: Column, counts: Counts, total: float) -> tuple[int, f
 
 def _worst(results: Iterable[DriftResult]) -> dict[tuple[Role, str], State]:
     """The worst state of each column."""
-    found: dict[tuple[Role, str], State] = {}
+    worst: dict[tuple[Role, str], State] = {}
     for result in results:
         key = (result.role, result.column)
-        found[key] = min(found.get(key, result.state), result.state, key=STATES.index)
-    return found
+        worst[key] = min(worst.get(key, result.state), result.state, key=STATES.index)
+    return worst

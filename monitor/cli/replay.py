@@ -79,7 +79,6 @@ MEASURED, WORTH_TELLING = 1.0, 5.0
     one=True,
 )
 def run(options: argparse.Namespace, config: Config) -> Answer:
-    """`replay`. Raises TelltaleError."""
     config = settings(options, config)
     reference = Reference.load(config.model.reference)
     predict, version = predictor(config, reference) if options.model_file else (None, config.model.version)
@@ -133,11 +132,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             if options.notify:
                 with closing(open_runtime(config.window.base, HOUR)) as runtime:
                     left = deliver(runtime, PATIENCE)
-    lines = result.lines()
-    if bad.count:
-        lines.append(
-            f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}"
-        )
+    lines = [*result.lines(), *bad.told()]
     if left:
         lines.append(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
     lines.append(f"see: {words.program()} alerts --data {config.data.path}")

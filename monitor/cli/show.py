@@ -59,19 +59,19 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     """`status`: of all models in a line each if there are several and none is named."""
     now, names = SystemClock().time(), config.names if config.models else (options.model,)
     with reading(config) as connection:
-        found = [
+        of_each = [
             gather(connection, config.of(name) if config.models else config, now, options.model_version, name)
             for name in names
         ]
-    facts = found[0]
+    facts = of_each[0]
     if config.models:
-        found.sort(key=lambda one: (not one["performance"].endswith(": worse"), -len(one["drifted"])))
+        of_each.sort(key=lambda model: (not model["performance"].endswith(": worse"), -len(model["drifted"])))
         keys = ("model", "model_version", "predictions")
-        rows = [[*(one[key] for key in keys), _age(one["evaluated"], now), headline(one)] for one in found]
+        rows = [[*(model[key] for key in keys), _age(model["evaluated"], now), headline(model)] for model in of_each]
         lines = words.table(("model", "version", "predictions", "evaluated", "how it is"), rows, right=[2])
         trouble = f", source: {facts['source']}" * (facts["source"] != "none")
         intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}{trouble}\n"
-        return Answer([intro, *lines], {"models": found})
+        return Answer([intro, *lines], {"models": of_each})
     hidden = ("drifted", "states", "advice", "predictions_moved", "harm", "importance")
     shown = (item for item in facts.items() if item[0] not in hidden)
     wrong = [f"  {column}: {harm}" for column, harm in facts["harm"].items()]
@@ -115,10 +115,10 @@ def gather(
     series = find_version(connection, version, model)
     served = subject_of(series, model)
     verdicts = with_harm(connection, series, latest_results(connection, served))
-    known = alerts_of(connection, [served])
-    muted = mutes(known, list_silences(connection, now), now)
+    up = alerts_of(connection, [served])
+    muted = mutes(up, list_silences(connection, now), now)
     muted_as = Counter(mute.state for mute in muted.values())
-    firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
+    firing = sorted((alert for alert in up if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     receivers = deliveries(connection, [one.name for one in config.receivers] or ["log"])
     judged = max((verdict.at for verdict in verdicts), default=None)
@@ -260,7 +260,6 @@ def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
     one=True,
 )
 def drift(options: argparse.Namespace, config: Config) -> Answer:
-    """`drift`."""
     with reading(config) as connection:
         series = find_version(connection, options.model_version, options.model)
         served = subject_of(series, options.model)
@@ -301,7 +300,6 @@ def _title(column: str, role: str) -> str:
     one=True,
 )
 def performance(options: argparse.Namespace, config: Config) -> Answer:
-    """`performance`."""
     from monitor.judging.performance_report import lines_of, report_performance  # it loads scipy
 
     now = SystemClock().time()
@@ -321,15 +319,14 @@ def performance(options: argparse.Namespace, config: Config) -> Answer:
     one=True,
 )
 def compare(options: argparse.Namespace, config: Config) -> Answer:
-    """`compare`."""
     from monitor.report.versions import compare as of_both  # it loads scipy
 
     now = SystemClock().time()
     span, (first, second) = span_of(options, now), options.versions
     with reading(config) as connection:
         both = [load_version(connection, version, options.model) for version in (first, second)]
-        found = of_both(connection, both[0], both[1], span, now, config.drift.alpha, config.drift.min_samples)
-    return Answer(found.lines(), found.to_json())
+        comparison = of_both(connection, both[0], both[1], span, now, config.drift.alpha, config.drift.min_samples)
+    return Answer(comparison.lines(), comparison.to_json())
 
 
 @command("alerts", "Alerts of now and of a period, what led to them, and who was told.", VERSION, *period("7d"), AROUND)

@@ -12,27 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.clock import DAY, HOUR, WEEK
-from monitor.config.settings import (
-    JOURNAL,
-    NEEDED,
-    RECEIVER_SETTINGS,
-    RULE_SETTINGS,
-    SECTIONS,
-    SETTINGS,
-    AlertsConfig,
-    DataConfig,
-    DriftConfig,
-    MetricsConfig,
-    ModelConfig,
-    OutcomesConfig,
-    ReceiverConfig,
-    ReportConfig,
-    ServerConfig,
-    Setting,
-    SourceConfig,
-    WindowConfig,
-    did_you_mean,
-)
+from monitor.config import settings
 from monitor.errors import ConfigError
 from monitor.rules.rule import PERFORMANCE, TRAFFIC, USUAL, Rule, boxkite, is_estimated, is_performance, reference_span
 
@@ -50,23 +30,23 @@ class Config:
     <Config of config.toml: model; rules drift, unusual, traffic; receivers none>
     """
 
-    model: ModelConfig
-    source: SourceConfig
-    server: ServerConfig
-    data: DataConfig
-    window: WindowConfig
-    drift: DriftConfig
-    outcomes: OutcomesConfig | None
-    metrics: MetricsConfig
-    alerts: AlertsConfig
-    report: ReportConfig
+    model: settings.ModelConfig
+    source: settings.SourceConfig
+    server: settings.ServerConfig
+    data: settings.DataConfig
+    window: settings.WindowConfig
+    drift: settings.DriftConfig
+    outcomes: settings.OutcomesConfig | None
+    metrics: settings.MetricsConfig
+    alerts: settings.AlertsConfig
+    report: settings.ReportConfig
     rules: tuple[Rule, ...]
-    receivers: tuple[ReceiverConfig, ...]
+    receivers: tuple[settings.ReceiverConfig, ...]
     file: str = "defaults"
     #: Whether the file has `[models.NAME]`; of one of them, `of` returns the settings without `models`.
     named: bool = False
-    models: tuple[ModelConfig, ...] = ()
-    sources: tuple[SourceConfig, ...] = ()
+    models: tuple[settings.ModelConfig, ...] = ()
+    sources: tuple[settings.SourceConfig, ...] = ()
 
     def __repr__(self) -> str:
         rules, receivers = (", ".join(one.name for one in some) or "none" for some in (self.rules, self.receivers))
@@ -85,12 +65,12 @@ class Config:
         ('b', ['x'])
         """
         every = zip(self.models or (self.model,), self.sources or (self.source,), strict=True)
-        found = [(model, source) for model, source in every if name in (None, model.name)]
-        if len(found) != 1:
-            what = "there are several models; say which" if found else f"there is no model {name!r}"
-            hint = did_you_mean(name or "", self.names) or f"; known are: {', '.join(self.names)}"
+        meant = [(model, source) for model, source in every if name in (None, model.name)]
+        if len(meant) != 1:
+            what = "there are several models; say which" if meant else f"there is no model {name!r}"
+            hint = settings.did_you_mean(name or "", self.names) or f"; known are: {', '.join(self.names)}"
             raise ConfigError(f"{self.file}: {what}{hint}")
-        model, source = found[0]
+        model, source = meant[0]
         kept = (model.outcomes and self.outcomes) or None
         rules = tuple(rule for rule in self.rules if rule.judges(model.name) and (kept or not rule.by_outcomes))
         return replace(self, model=model, models=(), source=source, sources=(), outcomes=kept, rules=rules)
@@ -103,6 +83,10 @@ class Config:
         segment = min(own.data.segment, max(LEAST_SEGMENT, own.data.segment // parts))
         metrics = replace(own.metrics, max_series=own.metrics.max_series // parts)
         return replace(own, metrics=metrics, data=replace(own.data, segment=segment))
+
+    def at(self, folder: str) -> Config:
+        """Settings with another data folder."""
+        return replace(self, data=replace(self.data, path=folder))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -173,24 +157,23 @@ class _Reader:
 
     def config(self, data: dict[str, Any]) -> Config:
         """Read all sections, each by itself, and check them together."""
-        known = [*SECTIONS, "models", "rule", "receivers"]
+        known = [*settings.SECTIONS, "models", "rule", "receivers"]
         for name in data:
             if name not in known:
                 raise self.error(f"unknown section [{name}]", name, known)
         sections: dict[str, Any] = {
-            name: section(**self.section(name, SETTINGS[name], data.get(name, {})))
-            for name, section in SECTIONS.items()
+            name: section(**self.section(name, settings.SETTINGS[name], data.get(name, {})))
+            for name, section in settings.SECTIONS.items()
         }
         self.pull(sections, data)
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
-        own = self.models(data) if "models" in data else []
-        sections |= {"named": bool(own), **(own[0] if own else {})}
-        sections["models"] = tuple(one["model"] for one in own)
-        sections["sources"] = tuple(one["source"] for one in own)
+        several = self.models(data) if "models" in data else []
+        sections |= {"named": bool(several), **(several[0] if several else {})}
+        sections |= {f"{key}s": tuple(tables[key] for tables in several) for key in ("model", "source")}
         models = sections["models"] or (sections["model"],)
-        taking = [one.name for one in models if one.outcomes and "outcomes" in data]
-        every, labels = [one.name for one in models], sections["alerts"].labels
+        taking = [model.name for model in models if model.outcomes and "outcomes" in data]
+        every, labels = [model.name for model in models], sections["alerts"].labels
         rules = self.rules(data.get("rule", []), sections["drift"], every, taking, labels)
         receivers = self.receivers(data.get("receivers", {}))
         config = Config(**sections, rules=rules, receivers=receivers, file=self.source)
@@ -209,9 +192,7 @@ class _Reader:
                 raise self.error("source.outcome: outcomes are taken if there is a section [outcomes]")
         names = [receiver.name for receiver in config.receivers]
         wanted = [("alerts", config.alerts.receivers), ("report", config.report.receivers)]
-        wanted += [
-            (f"rule {rule.name}", rule.receivers) for rule in config.rules
-        ]  # rules of two models may share a name
+        wanted += [(f"rule {rule.name}", rule.receivers) for rule in config.rules]
         for where, name in ((where, name) for where, listed in wanted for name in listed):
             if name not in names:
                 raise self.error(f"{where}: there is no receiver {name!r}", name, names)
@@ -228,11 +209,11 @@ class _Reader:
             if not MODEL_NAME.fullmatch(name):
                 what = "is a part of addresses: use letters, digits, '.', '_' and '-', at most 64"
                 raise self.error(f"models: the name {name!r} {what}")
-            rows = tuple(row for row in SETTINGS["model"] if row.key != "name")
+            rows = tuple(row for row in settings.SETTINGS["model"] if row.key != "name")
             table = {key: value for key, value in item.items() if key != "source"}
-            source = self.section(f"models.{name}.source", SETTINGS["source"], item.get("source", {}))
-            model = ModelConfig(name=name, **self.section(f"models.{name}", rows, table))
-            own = {"model": model, "source": SourceConfig(**source)}
+            source = self.section(f"models.{name}.source", settings.SETTINGS["source"], item.get("source", {}))
+            model = settings.ModelConfig(name=name, **self.section(f"models.{name}", rows, table))
+            own = {"model": model, "source": settings.SourceConfig(**source)}
             self.pull(own, {"model": table, **({"outcomes": {}} if item.get("outcomes") else {})})
             found.append(own)
         return found
@@ -240,7 +221,7 @@ class _Reader:
     def pull(self, sections: dict[str, Any], data: dict[str, Any]) -> None:
         """Check what a pulled source excludes and needs. Its process serves no model, so `path` becomes empty."""
         kind = sections["source"].kind
-        if kind == JOURNAL:
+        if kind == settings.JOURNAL:
             return
         if data.get("model", {}).get("path"):
             raise self.error(f'model.path: with [source] kind = "{kind}" no model is served; leave it out')
@@ -251,13 +232,13 @@ class _Reader:
         if bool(sections["source"].outcomes) != bool(sections["source"].id):
             raise self.error("source: `outcomes` and `id` go together: another table, and the column of both")
         sections["model"] = replace(sections["model"], path="", outcomes=sections["model"].outcomes and bool(column))
-        for key in NEEDED[kind]:
+        for key in settings.NEEDED[kind]:
             if not getattr(sections["source"], key):
                 raise self.error(f'source.{key}: kind = "{kind}" needs it')
         if kind == "table" and bool(sections["source"].table) == bool(sections["source"].query):
             raise self.error("source: name either a `table` or a `query` with the predictions")
 
-    def section(self, name: str, rows: tuple[Setting, ...], given: Any) -> dict[str, Any]:
+    def section(self, name: str, rows: tuple[settings.Setting, ...], given: Any) -> dict[str, Any]:
         """Values of one table, checked, defaults filled in."""
         if not isinstance(given, Mapping):
             raise self.error(f"{name}: expected a table, got {given!r}")
@@ -276,14 +257,16 @@ class _Reader:
                 raise self.error(f"{name}.kind: expected {row.expected.text}, got none")
         return values
 
-    def receivers(self, given: Any) -> tuple[ReceiverConfig, ...]:
+    def receivers(self, given: Any) -> tuple[settings.ReceiverConfig, ...]:
         if not isinstance(given, dict):
             raise self.error(f"receivers: expected a table, got {given!r}")
-        sections = {name: self.section(f"receivers.{name}", RECEIVER_SETTINGS, item) for name, item in given.items()}
-        return tuple(ReceiverConfig(name, **values) for name, values in sections.items())
+        sections = {
+            name: self.section(f"receivers.{name}", settings.RECEIVER_SETTINGS, item) for name, item in given.items()
+        }
+        return tuple(settings.ReceiverConfig(name, **values) for name, values in sections.items())
 
     def rules(
-        self, given: Any, drift: DriftConfig, models: list[str], taking: list[str], labels: dict[str, str]
+        self, given: Any, drift: settings.DriftConfig, models: list[str], taking: list[str], labels: dict[str, str]
     ) -> tuple[Rule, ...]:
         """All rules. A model that no rule judges gets the default ones; `taking`: the models that take outcomes."""
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
@@ -302,9 +285,11 @@ class _Reader:
                 raise self.error(f"rule.name: two rules are called {twice[0]!r}")
         return tuple(replace(rule, benign=drift.benign, labels={**labels, **rule.labels}) for rule in rules)
 
-    def rule(self, item: dict[str, Any], drift: DriftConfig, models: list[str], taking: list[str]) -> Sequence[Rule]:
+    def rule(
+        self, item: dict[str, Any], drift: settings.DriftConfig, models: list[str], taking: list[str]
+    ) -> Sequence[Rule]:
         """One `[[rule]]`, or the rules of its preset."""
-        values = self.section("rule", RULE_SETTINGS, item)
+        values = self.section("rule", settings.RULE_SETTINGS, item)
         preset = values.pop("preset")
         for name in values["models"]:
             if name not in models:
@@ -325,7 +310,7 @@ class _Reader:
             raise self.error(f"rule.reference: {error}") from None
         return [Rule(**self.filled(values, item, drift))]
 
-    def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
+    def filled(self, values: dict[str, Any], item: dict[str, Any], drift: settings.DriftConfig) -> dict[str, Any]:
         """Fill in a rule's defaults, which depend on what it compares. Refuses a key that means nothing for that."""
         usual, performance = values["reference"] == USUAL, is_performance(values["statistic"])
         if not usual and "alerts" in item:
@@ -336,17 +321,14 @@ class _Reader:
                 what = "traffic" if traffic else "performance"
                 raise self.error(f"rule.{key}: means nothing for {what}, which is that of the whole model")
         lengths = self.lengths(item, values["window"], drift) if usual else ()
-        patient = usual or performance
-        defaults: dict[str, Any] = {
-            "keep_firing": float(DAY) if patient else 300.0,
-            "reopen": float(WEEK) if patient else 900.0,
-        }
+        keep, reopen = (DAY, WEEK) if usual or performance else (300, 900)
+        defaults: dict[str, Any] = {"keep_firing": float(keep), "reopen": float(reopen)}
         defaults |= {key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}
         defaults |= PERFORMANCE_DEFAULTS if performance else TRAFFIC_DEFAULTS if traffic else {}
         given = {key: defaults.get(key) if value is None else value for key, value in values.items()}
         return {**given, "lengths": lengths}
 
-    def lengths(self, item: dict[str, Any], window: float | None, drift: DriftConfig) -> tuple[int, ...]:
+    def lengths(self, item: dict[str, Any], window: float | None, drift: settings.DriftConfig) -> tuple[int, ...]:
         """Window lengths of a rule that compares with what is usual, in hours."""
         for key in NOT_USUAL:
             if key in item:
@@ -360,5 +342,5 @@ class _Reader:
         return (round(window / HOUR),)
 
     def error(self, what: str, given: str = "", known: Sequence[str] = ()) -> ConfigError:
-        hint = did_you_mean(given, known) or (f"; known are: {', '.join(known)}" if known else "")
+        hint = settings.did_you_mean(given, known) or (f"; known are: {', '.join(known)}" if known else "")
         return ConfigError(f"{self.source}: {what}{hint}")

@@ -57,10 +57,6 @@ class LiveValues:
         texts = [b"%a" % total if math.isfinite(total) else go_number(total).encode() for total in sums.tolist()]
         return [*self.whole(totals), *texts]
 
-    def of_reference(self, reference: Reference) -> list[float]:
-        """All values of the reference."""
-        return [*self.whole(reference.counts), *reference.sums.tolist()]
-
     def rows_position(self, column: int) -> int:
         """Position of the number of all rows of a column."""
         return self.schema.size + column
@@ -119,7 +115,7 @@ def write_counts(form: Form, side: Side, values: LiveValues, kept: Sequence[int]
     """Write the families of one side, column after column; `sums` only decide whether sums are written."""
     value, category, missing, nonfinite = side
     columns = kept_columns(values.schema, kept)
-    numeric = [one for one in columns if one[1].numeric]
+    numeric = [entry for entry in columns if entry[1].numeric]
     form.family(value)
     for i, column, labels, start in numeric:
         for place, bound in enumerate(bounds(column)):

@@ -36,7 +36,7 @@ def negotiate(accept: str | None) -> tuple[bool, str]:
     order = list(OFFERED)
     asked = [(quality, (media, given.get("version", "")), given) for media, given, quality in _preferences(accept)]
     known = [(quality, order.index(key), given) for quality, key, given in asked if key in OFFERED and quality > 0]
-    _, place, given = max(known, key=lambda one: one[:2], default=(0.0, 0, {}))
+    _, place, given = max(known, key=lambda preference: preference[:2], default=(0.0, 0, {}))
     kind, escaping = OFFERED[order[place]], given.get("escaping")
     return kind == OPENMETRICS, f"{kind}; escaping={escaping}" if kind != TEXT and escaping in ESCAPING else kind
 

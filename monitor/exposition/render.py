@@ -127,7 +127,8 @@ class Renderer:
 
     def _reference_form(self, openmetrics: bool) -> Form:
         """An empty form that knows the values of the reference."""
-        return Form(self._always, openmetrics, self._values.of_reference(self._reference))
+        known = [*self._values.whole(self._reference.counts), *self._reference.sums.tolist()]
+        return Form(self._always, openmetrics, known)
 
     def _empty(self, unsummed: Flags, shown: Flags, openmetrics: bool) -> _Live:
         sums = np.where(unsummed, -1.0, 0.0)
@@ -209,13 +210,13 @@ def process_text(health: Health, always: Labels, openmetrics: bool) -> bytes:
     return form.freeze().fill()
 
 
-def _histogram(form: Form, family: f.Family, found: Latency) -> None:
+def _histogram(form: Form, family: f.Family, latency: Latency) -> None:
     form.family(family)
-    below = list(accumulate(found.counts))
-    for bound, count in zip((*map(go_number, found.bounds), "+Inf"), below, strict=True):
+    below = list(accumulate(latency.counts))
+    for bound, count in zip((*map(go_number, latency.bounds), "+Inf"), below, strict=True):
         form.fixed({"le": bound}, count, "_bucket")
     form.fixed({}, below[-1], "_count")
-    form.fixed({}, found.sum, "_sum")
+    form.fixed({}, latency.sum, "_sum")
 
 
 def cost(column: Column, boxkite: bool) -> tuple[int, int]:

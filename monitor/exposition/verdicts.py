@@ -33,23 +33,13 @@ ALERT_STATES = ("inactive", "pending", "firing", "resolved")
 IN_PROMQL = ("ks", "kl", "psi", "missing")
 
 #: The numbers of a result, by family.
-NUMBERS = {
-    f.DRIFT: "value",
-    f.DRIFT_CRITICAL: "critical",
-    f.DRIFT_FLOOR: "floor",
-    f.DRIFT_SCATTER: "scatter",
-    f.DRIFT_SAMPLES: "n",
-}
+NUMBERS = {f.DRIFT: "value", f.DRIFT_CRITICAL: "critical", f.DRIFT_FLOOR: "floor"}
+NUMBERS |= {f.DRIFT_SCATTER: "scatter", f.DRIFT_SAMPLES: "n"}
 
 SERIES_PER_RESULT = len(NUMBERS) + len(STATES)
 
 #: The numbers of a metric, by family; with its reference, verdict and coverage it takes so many series.
-MEASURED = {
-    f.PERFORMANCE: "value",
-    f.PERFORMANCE_LOWER: "low",
-    f.PERFORMANCE_UPPER: "high",
-    f.PERFORMANCE_SAMPLES: "n",
-}
+MEASURED = {f.PERFORMANCE: "value", f.PERFORMANCE_LOWER: "low", f.PERFORMANCE_UPPER: "high", f.PERFORMANCE_SAMPLES: "n"}
 SERIES_PER_METRIC = len(MEASURED) + 1 + 2 + len(PERFORMANCE_STATES) + 1
 
 
@@ -67,11 +57,10 @@ def choose(
     return chosen, states, left_out + more_left_out
 
 
-def _fitting(some: Iterable[T], cost: int, kept: Collection[tuple[str, str]], budget: int) -> tuple[list[T], int, int]:
+def _fitting(every: Iterable[T], cost: int, kept: Collection[tuple[str, str]], budget: int) -> tuple[list[T], int, int]:
     """Return what fits of the `kept` columns and of outcomes, what is left of the budget, and the series left out."""
-    every = list(some)
-    of_model = ("outcome", "traffic")
-    chosen = [one for one in every if one.role in of_model or (one.column, one.role) in kept][: budget // cost]
+    every, of_model = list(every), ("outcome", "traffic")
+    chosen = [item for item in every if item.role in of_model or (item.column, item.role) in kept][: budget // cost]
     return chosen, budget - cost * len(chosen), cost * (len(every) - len(chosen))
 
 
@@ -94,21 +83,21 @@ def write_performance(
     """
     measures: list[tuple[Labels, Measure]] = []
     verdicts: list[tuple[Labels, DriftResult]] = []
-    for one in shown:
-        measures += [({"metric": name, "rule": one.rule}, found) for name, found in one.measures.items()]
-        verdicts += [({"metric": r.statistic, "rule": r.rule}, r) for r in one.results if _of_performance(r)]
+    for judged in shown:
+        measures += [({"metric": name, "rule": judged.rule}, measure) for name, measure in judged.measures.items()]
+        verdicts += [({"metric": r.statistic, "rule": r.rule}, r) for r in judged.results if _of_performance(r)]
     room = max(budget // SERIES_PER_METRIC, 0)
     left_out = SERIES_PER_METRIC * max(len(measures) - room, 0)
     measures, verdicts = measures[:room], verdicts[:room]
     for family, field in MEASURED.items():
-        form.family(family, [(labels, getattr(found, field)) for labels, found in measures])
-    before = [(labels, reference.get(found.metric)) for labels, found in measures]
-    form.family(f.PERFORMANCE_REFERENCE, [(labels, found.value) for labels, found in before if found])
+        form.family(family, [(labels, getattr(measure, field)) for labels, measure in measures])
+    before = [(labels, reference.get(measure.metric)) for labels, measure in measures]
+    form.family(f.PERFORMANCE_REFERENCE, [(labels, measure.value) for labels, measure in before if measure])
     form.family(f.PERFORMANCE_CRITICAL, [(labels, verdict.critical) for labels, verdict in verdicts])
     form.family(f.PERFORMANCE_FLOOR, [(labels, verdict.floor) for labels, verdict in verdicts])
     states = [(labels, "worse" if r.state == "drift" else r.state) for labels, r in verdicts]
     form.family(f.PERFORMANCE_STATE, [one for to, state in states for one in _one_of(PERFORMANCE_STATES, state, to)])
-    shares = [({"rule": one.rule}, one.coverage) for one in shown if one.coverage is not None]
+    shares = [({"rule": judged.rule}, judged.coverage) for judged in shown if judged.coverage is not None]
     form.family(f.COVERAGE, shares if room else [])
     return left_out
 

@@ -69,12 +69,12 @@ def learnt(
     count = min(windows, math.floor((now - begin) / seconds), max(MOST_COUNTS // schema.size, FEWEST_WINDOWS))
     rho = np.zeros((len(schema.columns), 3))
     if count >= FEWEST_WINDOWS:
-        found = read_timeline(connection, series, begin, begin + count * seconds, longest=HOUR)
-        loud = np.ones(len(found.starts), dtype=np.bool_)
+        stored = read_timeline(connection, series, begin, begin + count * seconds, longest=HOUR)
+        loud = np.ones(len(stored.starts), dtype=np.bool_)
         for start, end in drift.quiet:
-            loud &= (found.starts < start) | (found.starts >= end)
+            loud &= (stored.starts < start) | (stored.starts >= end)
         counts = np.zeros((count, schema.size), dtype=np.int64)
-        np.add.at(counts, (found.starts[loud] - begin) // seconds, found.counts[loud])
+        np.add.at(counts, (stored.starts[loud] - begin) // seconds, stored.counts[loud])
         for position, column in enumerate(schema.columns):
             part = counts[:, schema.offsets[position] : schema.offsets[position + 1]]
             rho[position] = correlations(cells_of(column), part)
@@ -117,7 +117,8 @@ def correlations(cells: Cells, counts: Counts) -> Floats:
     level, total = cells.shares(counts.sum(axis=0))
     rows, total = cells.spread(rows), cells.spread(total)
     groups = [cells.is_bulk, *(~cells.is_bulk & np.isin(cells.names, names) for names in TAILS)]
-    rho = np.array([_correlation(*(one[..., group] for one in (shares, level, rows, total))) for group in groups])
+    facts = shares, level, rows, total
+    rho = np.array([_correlation(*(of_cells[..., group] for of_cells in facts)) for group in groups])
     if cells.columns[0].numeric and (level * total)[groups[-1]].sum() < FEWEST_ROWS:
         rho[-1] = rho[0]
     return rho

@@ -75,15 +75,15 @@ class Evaluation:
 
     def __repr__(self) -> str:
         states = Counter(result.state for result in self.results)
-        said = "".join(f", {words.count(states[state])} {state}" for state in STATES if states[state])
+        counts = "".join(f", {words.count(states[state])} {state}" for state in STATES if states[state])
         alerts = words.counted(sum(alert.state != "inactive" for alert in self.alerts.values()), "alert")
-        return f"<Evaluation {iso(self.at)}: {words.counted(len(self.results), 'result')}{said}, {alerts}>"
+        return f"<Evaluation {iso(self.at)}: {words.counted(len(self.results), 'result')}{counts}, {alerts}>"
 
     @cached_property
     def results(self) -> tuple[DriftResult, ...]:
         """Results of all rules, but for those on traffic."""
-        judged: tuple[Judged | JudgedPerformance, ...] = (*self.judged, *self.performance)
-        return tuple(result for one in judged for result in one.results)
+        rules: tuple[Judged | JudgedPerformance, ...] = (*self.judged, *self.performance)
+        return tuple(result for judged in rules for result in judged.results)
 
 
 class Evaluator:
@@ -163,19 +163,18 @@ class Evaluator:
                 traffic += self._safely(rule, partial(self._traffic.judge, connection, rule, now, counted_to))
             else:
                 judged += self._safely(rule, partial(self._judge_windows, connection, rule, end, now))
-        every: tuple[Judged | JudgedPerformance, ...] = (*judged, *performance)
-        results = tuple(result for one in every for result in one.results)
-        every_seconds = self._config.drift.every
-        alerts, transitions = advance(
-            self.latest.alerts, (*results, *traffic), rules, now, every_seconds, self.series.version, self._keys
-        )
+        by_rule: tuple[Judged | JudgedPerformance, ...] = (*judged, *performance)
+        results = [*(result for of_rule in by_rule for result in of_rule.results), *traffic]
+        known = rules, now, self._config.drift.every, self.series.version, self._keys
+        alerts, transitions = advance(self.latest.alerts, results, *known)
         old, its_alerts = self._replaced
         why = f"model version {old} was replaced by {self.series.version}"
         transitions = [*end_all(its_alerts, now, why, old), *transitions]
         self._usual.save(connection)
         learning = self._usual.state() if any(rule.reference == USUAL for rule in rules) else ""
-        fresh = tuple(result for one in every if one.fresh for result in one.results)
-        asked = verdict_store.enter_questions(connection, self.series.id, [self._question(one.rule) for one in judged])
+        fresh = tuple(result for of_rule in by_rule if of_rule.fresh for result in of_rule.results)
+        questions = [self._question(of_rule.rule) for of_rule in judged]
+        asked = verdict_store.enter_questions(connection, self.series.id, questions)
         verdict_store.save_results(connection, now, fresh, asked)
         alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)

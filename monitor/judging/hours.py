@@ -65,33 +65,33 @@ class Hours:
 
     def _add_late(self, connection: sqlite3.Connection) -> bool:
         """Add rows that came after their hours had been read, but for those of quiet days; whether there are any."""
-        found = False
+        added = False
         for tile in late_windows(connection, self._series.id, self._seen, self.first * HOUR, self.end * HOUR):
             if not any(begin <= tile.start // HOUR * HOUR < until for begin, until in self._quiet):
-                found = True
+                added = True
                 batch = sum_tiles(connection, self._series, [tile])
                 after = slice(tile.start // HOUR - self.first + 1, self.end - self.first + 1)
                 self._counts[after] += batch.counts
                 self._sums[after] += np.nan_to_num(batch.sums)
                 self._rows[after] += batch.n
         self._seen = newest_window(connection)
-        return found
+        return added
 
     def _append(self, connection: sqlite3.Connection, end: int) -> None:
         """Read the hours up to `end` that have not been read, and forget the oldest if more than `kept` are known."""
-        found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
+        stored = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
         if self.first == self.end:  # hours before the first row say nothing
-            self.first = self.end = max(self.end, int(found.starts[0]) // HOUR) if len(found.starts) else end
+            self.first = self.end = max(self.end, int(stored.starts[0]) // HOUR) if len(stored.starts) else end
             self._shift[0] = utc_offset(self.first, self._zone)
         self._reserve(end - self.first + 1)
         stamps = np.arange(self.end, end) * HOUR
         loud = np.ones(len(stamps), dtype=np.bool_)
         for begin, until in self._quiet:
             loud &= (stamps < begin) | (stamps >= until)
-        hour_of = found.starts // HOUR - self.end
+        hour_of = stored.starts // HOUR - self.end
         usable = loud[hour_of]
         last, new = self.end - self.first, slice(self.end - self.first + 1, end - self.first + 1)
-        windows = (self._counts, found.counts), (self._sums, np.nan_to_num(found.sums)), (self._rows, found.n)
+        windows = (self._counts, stored.counts), (self._sums, np.nan_to_num(stored.sums)), (self._rows, stored.n)
         for prefix_sums, values in windows:
             np.add.at(prefix_sums[new], hour_of[usable], values[usable])
             prefix_sums[new] = prefix_sums[last] + np.cumsum(prefix_sums[new], axis=0)

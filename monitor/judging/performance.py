@@ -133,16 +133,16 @@ class Performance:
         settle = settle_time(outcome_store.read_delays(connection, self._series)[0])
         end = judged_until(rule, now, settle)
         window = Span(end - math.ceil(rule.window / HOUR) * HOUR, end)
-        found, asked = self.judge_window(connection, rule, window, settle)
+        judged, asked = self.judge_window(connection, rule, window, settle)
         if asked is None:
-            return [found]
-        states = tuple(result.state for result in found.results)
+            return [judged]
+        states = tuple(result.state for result in judged.results)
         at, before = self._stored.get(rule.name, (-math.inf, ()))
         fresh = states != before or now - at >= STORE_EVERY
         if fresh:
-            save_judged(connection, now, self._series, rule.name, found.window, asked, found.rests)
+            save_judged(connection, now, self._series, rule.name, judged.window, asked, judged.rests)
             self._stored[rule.name] = now, states
-        return [replace(found, fresh=fresh)]
+        return [replace(judged, fresh=fresh)]
 
     def judge_window(
         self, connection: sqlite3.Connection, rule: Rule, window: Span, settle: float = 0.0
@@ -168,8 +168,8 @@ class Performance:
             rows, phi = by_hour.sum(axis=0), {rule.statistic: inflation(held_out, by_hour, metric)}
             asked = replace(self.asked(rule, ()), dispersions=phi)
             results = judge_estimated(baseline, self._name, series.schema, asked, rows, *about)
-            found = {ESTIMATED + name: one for name, one in estimate(held_out, rows)[0].items()}
-            return replace(judged, results=results, rests=json.dumps(rows.tolist()), estimates=found), asked
+            estimates = {ESTIMATED + name: measure for name, measure in estimate(held_out, rows)[0].items()}
+            return replace(judged, results=results, rests=json.dumps(rows.tolist()), estimates=estimates), asked
         asked = self.asked(rule, hours)
         results = judge_outcomes(baseline, self._name, self._layout, asked, total, *about)
         return replace(judged, results=results, rests=total.to_json()), asked
@@ -177,15 +177,13 @@ class Performance:
     def rejudge(self, connection: sqlite3.Connection, rule: Rule, start: float, end: float) -> list[JudgedPerformance]:
         """Judge again the last verdict from `start` to `end`, or the one that still held, from what it rests on."""
         since = min(start, end - 2 * STORE_EVERY)
-        found = read_judged(connection, self._series.model, rule.name, iso(end), iso(since))
-        if found is None or found[0] != self._series.id:
+        stored = read_judged(connection, self._series.model, rule.name, iso(end), iso(since))
+        if stored is None or stored[0] != self._series.id:
             return []
-        window, rests = found[1], found[3]
+        _, window, asked, rests = stored
         judged, _ = self.judge_window(connection, rule, window)
-        results = judge_again(self._series, rule.name, *found[1:])
-        if rule.estimated:
-            return [replace(judged, results=results)]
-        return [replace(judged, results=results, total=Sums.from_json(self._target, rests))]
+        judged = replace(judged, results=judge_again(self._series, rule.name, window, asked, rests))
+        return [judged if rule.estimated else replace(judged, total=Sums.from_json(self._target, rests))]
 
     def _by_hour(self, connection: sqlite3.Connection, rule: Rule, window: Span, bins: int) -> Counts:
         """Predictions of a window by hour and bin of the answer, shape (hours, bins)."""

@@ -87,9 +87,9 @@ class PerformanceReport:
     settle: float
 
     def __repr__(self) -> str:
-        found = self.whole.measures.get(self.main)
-        said = f"{metric_name(self.main)} {number(found.value)}" if found else "no outcomes judged"
-        return f"<PerformanceReport {Span(self.whole.start, self.whole.end)!r}: {said}; {self.coverage[0]}>"
+        main = self.whole.measures.get(self.main)
+        text = f"{metric_name(self.main)} {number(main.value)}" if main else "no outcomes judged"
+        return f"<PerformanceReport {Span(self.whole.start, self.whole.end)!r}: {text}; {self.coverage[0]}>"
 
     @property
     def main(self) -> str:
@@ -178,9 +178,8 @@ class PerformanceReport:
         }
 
 
-def _plain(prefix: str, one: Measure | None) -> dict[str, float | None]:
-    names = ("value", "low", "high", "n")
-    return {prefix + name: None if one is None else getattr(one, name) for name in names}
+def _plain(prefix: str, metric: Measure | None) -> dict[str, float | None]:
+    return {prefix + name: getattr(metric, name) if metric else None for name in ("value", "low", "high", "n")}
 
 
 def report_performance(
@@ -207,7 +206,7 @@ def report_performance(
     dense = total.n >= LEAST * len(stored)
     width = HOUR if min(end, now) - first <= 4 * DAY and dense else DAY
     for begin in np.arange(first // width * width, min(end, now + HOUR), width).tolist():
-        sums = [one for (at, _), one in stored.items() if begin <= at < begin + width]
+        sums = [of_hour for (at, _), of_hour in stored.items() if begin <= at < begin + width]
         batch = sum_range(connection, series, max(begin, start), min(begin + width, end))
         if sums or batch.n:
             of_part = sum(sums, Sums.zero(target))
@@ -221,21 +220,19 @@ def report_performance(
         shift = concept_shift(total, baseline.sums, name) if baseline and total.n else None
         if shift is not None:
             concept[name] = shift
-    chosen = _selected(series, total, batch)
-    return PerformanceReport(
-        target, baseline, whole, tuple(parts), now_weighted, spoken, chosen, concept, delays, settle
-    )
+    known = _selected(series, total, batch), concept, delays, settle
+    return PerformanceReport(target, baseline, whole, tuple(parts), now_weighted, spoken, *known)
 
 
 def _period(
     series: Series, baseline: Baseline | None, start: float, end: float, sums: Sums, batch: Batch, settled: bool
 ) -> Period:
-    estimates: Mapping[str, Measure] = {}
-    why = ""
+    facts = start, end, sums, batch.n, measure(sums)
     rows = bins_by_prediction(series.schema, series.reference.target, batch.counts)
-    if baseline is not None and rows is not None and batch.n:
-        estimates, why = estimate(coarse(series.schema, baseline.target, baseline.sums), rows)
-    return Period(start, end, sums, batch.n, measure(sums), estimates, settled, why)
+    if baseline is None or rows is None or not batch.n:
+        return Period(*facts, settled=settled)
+    estimates, why = estimate(coarse(series.schema, baseline.target, baseline.sums), rows)
+    return Period(*facts, estimates, settled, why)
 
 
 def _selected(series: Series, total: Sums, batch: Batch) -> DriftResult | None:
@@ -250,11 +247,9 @@ def _selected(series: Series, total: Sums, batch: Batch) -> DriftResult | None:
     layout = Layout(Schema((column,)))
     pad = np.zeros(column.size - len(known), np.int64)
     unknown = np.full(1, np.nan)
-    everyone, labelled = (Sample(np.concatenate([one, pad]), unknown, unknown) for one in (rows, known))
-    statistic = "ks" if column.numeric else "kl"
-    question = Question("selected", (0,), statistic, 0.001)
-    span, names = Span(0.0, 1.0), ("all predictions",)
-    results = evaluate(question, layout, everyone, labelled, span, names, series.subject)
+    everyone, labelled = (Sample(np.concatenate([counts, pad]), unknown, unknown) for counts in (rows, known))
+    question = Question("selected", (0,), "ks" if column.numeric else "kl", 0.001)
+    results = evaluate(question, layout, everyone, labelled, Span(0.0, 1.0), ("all predictions",), series.subject)
     return results[0] if results else None
 
 
@@ -267,7 +262,7 @@ def lines_of(report: PerformanceReport) -> list[str]:
             *_cells(row.live),
             number(row.reference.value) if row.reference else "-",
             *_cells(row.weighted)[:1],
-            _estimate(row.estimated),
+            "{} ({})".format(*_cells(row.estimated)) if row.estimated else "-",
         )
         for row in report.rows
     ]
@@ -275,11 +270,8 @@ def lines_of(report: PerformanceReport) -> list[str]:
     return [*report.coverage, *table, *report.unexplained]
 
 
-def _cells(one: Measure | None) -> tuple[str, str, str]:
-    if one is None:
+def _cells(metric: Measure | None) -> tuple[str, str, str]:
+    """A metric, its interval and its rows."""
+    if metric is None:
         return "-", "-", "-"
-    return number(one.value), f"{number(one.low)} to {number(one.high)}", f"{one.n:,}"
-
-
-def _estimate(one: Measure | None) -> str:
-    return "-" if one is None else f"{number(one.value)} ({number(one.low)} to {number(one.high)})"
+    return number(metric.value), f"{number(metric.low)} to {number(metric.high)}", f"{metric.n:,}"

@@ -22,8 +22,6 @@ from monitor.series import Series
 from monitor.store.windows.ranges import windows_of_model
 from monitor.words import date_time
 
-_OK: State = "ok"
-
 
 class Traffic:
     """Judges the silence of one model, whichever of its versions was served."""
@@ -42,7 +40,8 @@ class Traffic:
         subject, end = self._series.subject, int(max(min(now, counted_to), 0.0) // HOUR)
         if self._since is None:
             self._since = math.ceil(now / HOUR)
-        silence, last, explanation, state = None, now, NOTHING, _OK
+        silence, last, explanation = None, now, NOTHING
+        state: State = "ok"
         if end and not windows_of_model(connection, subject, (end - 1) * HOUR, now + 1):
             if self._measured[0] != end:
                 self._measured = end, *self._measure(connection, end)
@@ -55,7 +54,7 @@ class Traffic:
             usual = f"the same hours of each of the last {WEEKS} weeks had {silence.rows:,} or more"
             text = f"no predictions since {date_time(last, now)}; {usual}"
             explanation = Explanation(Direction(text, "no traffic"))
-        result = DriftResult(
+        verdict = DriftResult(
             rule.name,
             column=TRAFFIC,
             role="traffic",
@@ -72,13 +71,13 @@ class Traffic:
             model=subject.model,
             series=subject.series,
         )
-        return [result]
+        return [verdict]
 
     def _measure(self, connection: sqlite3.Connection, end: int) -> tuple[Silence | None, float]:
         """Measure the silence before a whole hour since 1970, and say when the last prediction was."""
         first = end - LOOK_BACK - WEEK_HOURS
-        found = windows_of_model(connection, self._series.subject, first * HOUR, end * HOUR)
-        windows = [one for one in found if one.seconds <= HOUR]  # the hours of a day are not stored any more
+        stored = windows_of_model(connection, self._series.subject, first * HOUR, end * HOUR)
+        windows = [window for window in stored if window.seconds <= HOUR]  # the hours of a day are not stored any more
         if not windows:
             return None, 0.0
         hours = np.arange(first, end)
@@ -86,10 +85,10 @@ class Traffic:
         place = hours - first + [utc_offset(hour, self._zone) for hour in hours.tolist()]
         place -= place[0]
         rows = np.zeros(place[-1] + 1, np.int64)
-        np.add.at(rows, [place[one.start // HOUR - first] for one in windows], [one.n for one in windows])
+        np.add.at(rows, [place[window.start // HOUR - first] for window in windows], [window.n for window in windows])
         for begin, until in self._quiet:  # nothing is known of quiet days: they are taken as the week before was
             for hour in place[(hours * HOUR >= begin) & (hours * HOUR < until)].tolist():
                 rows[hour] = rows[max(hour - WEEK_HOURS, 0)]
         watched = max((self._since or first) - first, 0)
         since = place[watched] if watched < len(place) else len(rows)
-        return silence(rows, int(since)), max(one.start + one.seconds for one in windows)
+        return silence(rows, int(since)), max(window.start + window.seconds for window in windows)

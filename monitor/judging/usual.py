@@ -195,9 +195,9 @@ class Usual:
         for since, positions in by_since.items():
             grid = self.hours.grid(since)
             end = hour - grid.first
-            past = [one for one in sorted(positions) if self._learnt.has_past(one, length, hour)]
-            ready = {one: self._learnt.learner(one, length) for one in past if 0 <= end <= grid.hours}
-            learners = {one: learner for one, learner in ready.items() if learner.learn(grid, end)}
+            past = [at for at in sorted(positions) if self._learnt.has_past(at, length, hour)]
+            ready = {at: self._learnt.learner(at, length) for at in past if 0 <= end <= grid.hours}
+            learners = {at: learner for at, learner in ready.items() if learner.learn(grid, end)}
             if not learners:
                 continue
             cells = self._learnt.cells(*learners)
@@ -216,15 +216,15 @@ class Usual:
         deviation = float(np.nan_to_num(self._series.reference.deviations[position]))
         # Mostly the hours of one day tell that the value has changed: a twentieth of the work.
         for hours in (DAY_HOURS, LEARNT):
-            found = repeated(*self.hours.of_column(position, max(hour - hours, since), hour), deviation)
-            if found.hours <= FEWEST_HOURS < found.known:
+            run = repeated(*self.hours.of_column(position, max(hour - hours, since), hour), deviation)
+            if run.hours <= FEWEST_HOURS < run.known:
                 return None
-        return found if found.frozen else None
+        return run if run.frozen else None
 
     def _same_hours(self, hour: int, length: int) -> Batch:
         """Sum of the same hours of the weeks before a window, but for hours in which it has no rows."""
         grid, total, begin = self.hours.grid(), self.hours.between(0, 0), hour - length
-        empty = [one for one in range(begin, hour) if not self.hours.between(one, one + 1).n]
+        empty = [at for at in range(begin, hour) if not self.hours.between(at, at + 1).n]
         for before, end in pairwise([begin - 1, *empty, hour]):  # the hours between two empty ones
             earlier = grid.weeks_before(np.array(end - grid.first), np.arange(1, SAME_HOURS + 1))
             for stop in (grid.first + earlier[(earlier >= length) & (end > before + 1)]).tolist():
@@ -257,8 +257,8 @@ class Past:
             self._known[series.id, question] = Usual(series, drift, {question.name: question.columns})
         rule = Rule(question.name, reference=USUAL, alerts=terms.alerts, lengths=terms.lengths)
         length = round(duration(statistic.removeprefix("usual ")) / HOUR)
-        found = self._known[series.id, question].rejudge(self._connection, rule, length, round(end) // HOUR, at)
-        return found.results if found else ()
+        judged = self._known[series.id, question].rejudge(self._connection, rule, length, round(end) // HOUR, at)
+        return judged.results if judged else ()
 
 
 def verdict_of(
@@ -301,20 +301,20 @@ def verdict_of(
     }
 
 
-def frozen_verdict(found: Repeated) -> dict[str, Any]:
+def frozen_verdict(run: Repeated) -> dict[str, Any]:
     """The verdict on a column that repeats one value, as fields of a result: hours, as parts of a week.
 
     >>> frozen_verdict(Repeated(14, 140, 1, 1344))["reason"]
     'one value was repeated for the last 14 hours that had any; the longest such time in 8 weeks was 1 hour'
     """
-    hours = counted(found.hours, "hour")
+    hours = counted(run.hours, "hour")
     reason = f"one value was repeated for the last {hours} that had any; the longest such time in 8 weeks was"
     return {
         "state": "drift",
-        "reason": f"{reason} {counted(found.longest, 'hour')}",
-        "n": found.rows,
-        "value": found.hours / WEEK_HOURS,
-        "critical": found.most / WEEK_HOURS,
+        "reason": f"{reason} {counted(run.longest, 'hour')}",
+        "n": run.rows,
+        "value": run.hours / WEEK_HOURS,
+        "critical": run.most / WEEK_HOURS,
         "floor": FEWEST_HOURS / WEEK_HOURS,
         "scatter": None,
     }
@@ -337,7 +337,7 @@ def explain(learner: Learner, cell: int, change: float, scale: float, hour: int,
         return f"{text}; too few weeks are known to say how often that comes"
     worst, week = max(past)
     day = date_time(week * WEEK_HOURS * HOUR).partition(", ")[0]
-    rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
+    rare = weeks_between(np.array([largest for largest, _ in past]), abs(change) / scale)
     often = f"once in about {f'{rare:.0f} weeks' if rare < 104 else f'{rare / 52:.0f} years'}"
     often = often if rare < 1000 else "less than once in 20 years"
     most = percent(min(worst * scale, 1.0)) if ks else size_of(min(worst * scale, 1.0), True)
@@ -353,9 +353,7 @@ def cell_name(cells: Cells, cell: int) -> str:
     >>> [cell_name(cells, cell) for cell in (1, 2, 3)]
     ["share of 'paid'", 'missing share', 'unseen share']
     """
-    if cells.is_bulk[cell]:
-        return f"share of {cells.names[cell]!r}"
-    return TAIL_NAMES[cells.names[cell]]
+    return f"share of {cells.names[cell]!r}" if cells.is_bulk[cell] else TAIL_NAMES[cells.names[cell]]
 
 
 TAIL_NAMES = {

@@ -134,10 +134,10 @@ def _by_hours(cells: Cells, grid: Grid, ends: Ints, length: int) -> Floats:
     bins = cells.bins.stop - cells.bins.start
     at_once = max(MOST_AT_ONCE // (SAME_HOURS * length * bins), 1)
     for first in range(0, len(ends), at_once):
-        some = ends[first : first + at_once, None]
-        hours = some + np.arange(1 - length, 1)
+        part = ends[first : first + at_once, None]
+        hours = part + np.arange(1 - length, 1)
         earlier = grid.weeks_before(hours, np.arange(1, SAME_HOURS + 1)[:, None, None])
-        earlier = np.where(earlier <= some - length, earlier, 0)  # none of the window's own
+        earlier = np.where(earlier <= part - length, earlier, 0)  # none of the window's own
         past = np.diff(grid.rows[np.clip(np.stack([earlier - 1, earlier]), 0, grid.hours)], axis=0)[0].sum(axis=0)
         rows = grid.rows[hours] - grid.rows[hours - 1]
         total = rows.sum(axis=1)
@@ -166,9 +166,8 @@ def _lopsided(parts: Counts, usual: Counts) -> Mask:
 def _median(values: Floats, fewest: int) -> Floats:
     """Median over the first axis of what is not NaN; NaN if there are fewer than `fewest` values."""
     ordered = np.sort(values, axis=0)
-    found = np.isfinite(values).sum(axis=0)
-    low, high = np.maximum(found - 1, 0) // 2, found // 2
-    last = len(values) - 1
-    pick = [np.take_along_axis(ordered, np.minimum(one, last)[None], axis=0)[0] for one in (low, high)]
-    out: Floats = np.where(found >= fewest, (pick[0] + pick[1]) / 2, np.nan)
+    known, last = np.isfinite(values).sum(axis=0), len(values) - 1
+    middle = [np.maximum(known - 1, 0) // 2, np.minimum(known // 2, last)]
+    low, high = np.take_along_axis(ordered, np.stack(middle), axis=0)
+    out: Floats = np.where(known >= fewest, (low + high) / 2, np.nan)
     return out

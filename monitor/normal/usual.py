@@ -98,13 +98,13 @@ def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: S
     Where the predictor has no history, and for partial windows, the expectation is that of the hours which they have.
     Partial windows count for the limits as well: bursts make many windows partial, and those have more noise.
     """
-    predictors = np.array([one.predictor for one in learned])[cells.column_of]
+    predictors = np.array([of_column.predictor for of_column in learned])[cells.column_of]
     q = windows.expected[predictors, rows[:, None], np.arange(len(predictors))]
     own = windows.judged[rows][:, cells.column_of] & np.isfinite(q)
     q = np.where(own, q, windows.by_hours[rows])
     n = cells.spread(windows.n[rows])
     least = np.maximum(n, 1.0)
-    variance = np.nan_to_num(q * (1 - q)) / least + np.concatenate([one.scatter for one in learned])
+    variance = np.nan_to_num(q * (1 - q)) / least + np.concatenate([of_column.scatter for of_column in learned])
     scale = np.sqrt(cells.largest(variance)[:, cells.limit_of] + 1.0 / least**2)
     change = windows.shares[rows] - q
     known = (n >= FEWEST_ROWS) & np.isfinite(change)
@@ -193,10 +193,11 @@ def judge_together(learners: Sequence[Learner], cells: Cells, grid: Grid, end: i
     All learners have one length. `cells`: of their columns together. The distances count towards the week's largest.
     """
     windows = windows_of(cells, grid, np.array([end]), learners[0].length)
-    found = judge(cells, windows, np.array([0]), [one.learned for one in learners if one.learned is not None])
+    learned = [learner.learned for learner in learners if learner.learned is not None]
+    distances = judge(cells, windows, np.array([0]), learned)
     for learner, limits in zip(learners, cells.limits_of, strict=True):
-        learner.note((end + grid.first) // WEEK_HOURS, found.worst[:, limits])
-    return windows, found
+        learner.note((end + grid.first) // WEEK_HOURS, distances.worst[:, limits])
+    return windows, distances
 
 
 def step_of(length: int) -> int:

@@ -62,7 +62,7 @@ def collapse(backlog: Sequence[Item], delivered: frozenset[str], now: float) -> 
     if not piled or now - untried[0].created < OUTAGE:
         return None
     last = [items[-1] for items in groups.values()]
-    news = [one for one in last if one.message.kind != "resolved" or one.message.event_id in delivered]
+    news = [item for item in last if item.message.kind != "resolved" or item.message.event_id in delivered]
     news.sort(key=lambda item: (SEVERITIES.index(item.message.severity), -item.created))
     kept = {item.id for item in news[:LAST_STATES]}
     severity, newest = worst(item.message.severity for item in last), untried[-1].message

@@ -42,5 +42,5 @@ INTRO, SECTIONS = read((Path(__file__).parent / "guide.txt").read_text("utf-8"))
 
 def first_step(address: str) -> str:
     """First sentence of what to do, for the address of a section: that of `missing` asks why values are missing."""
-    do = next(one.do[0] for one in SECTIONS if address.endswith(f"#{one.anchor}"))
+    do = next(section.do[0] for section in SECTIONS if address.endswith(f"#{section.anchor}"))
     return do.partition(". ")[0].rstrip(".") + "."

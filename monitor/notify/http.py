@@ -187,7 +187,8 @@ def explain(error: Exception) -> str:
     causes: list[BaseException] = [error]
     for cause in causes:
         inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
-        causes += [one for one in inner if isinstance(one, BaseException) and one not in causes][: 20 - len(causes)]
+        new = [error for error in inner if isinstance(error, BaseException) and error not in causes]
+        causes += new[: 20 - len(causes)]
     for kinds, reason in _REASONS:
         if any(isinstance(cause, kinds) for cause in causes):
             return reason
@@ -267,10 +268,8 @@ def retry_after(answer: Reply, now: float) -> float | None:
     40.0
     """
     data, header = _json(answer.body), answer.headers.get("Retry-After", "")
-    waits = [
-        _number(item) or 0.0
-        for item in (header, data.get("retry_after"), _object(data.get("parameters")).get("retry_after"))
-    ]
+    in_body = data.get("retry_after"), _object(data.get("parameters")).get("retry_after")
+    waits = [_number(item) or 0.0 for item in (header, *in_body)]
     if _number(header) is None and (moment := _date(header)) is not None:
         # By the server's own clock if it tells it: ours may be wrong.
         waits.append(moment - (_date(answer.headers.get("Date", "")) or now))

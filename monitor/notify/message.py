@@ -15,6 +15,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
 from monitor.drift.result import MODEL, DriftResult
 from monitor.rules.alert import Alert
+from monitor.rules.rule import PERFORMANCE
 from monitor.words import clock_time, duration, program, stretch
 
 #: Seconds of delay from which the headline says it.
@@ -31,9 +32,6 @@ Status = Literal["new", "more severe", "harmful", "firing", "resolved"]
 #: Columns that a message shows, each in a line: the prediction and ten more; and those that it names after them. With
 #: more than `FEW` a line says less.
 SHOWN, NAMED, FEW = 11, 12, 3
-
-#: Name of the column that a model's performance is judged as; its role is "outcome".
-PERFORMANCE = "performance"
 
 #: Where the sentence about a metric has its 95 % interval.
 INTERVAL = r" \(([\d.,e+-]+ to [\d.,e+-]+)\)(?=, was )"
@@ -297,12 +295,8 @@ def title(message: Message) -> str:
     match message.kind:
         case "update":
             counts = Counter[str](item.status for item in message.entries)
-            of = {
-                "new": "new",
-                "more severe": "became more severe",
-                "harmful": "became harmful",
-                "resolved": "resolved",
-            }
+            became = {status: f"became {status}" for status in ("more severe", "harmful")}
+            of = {"new": "new", **became, "resolved": "resolved"}
             parts = [f"{counts[status]} {what}" for status, what in of.items() if counts[status]]
             said += f" ({', '.join(parts)})"
         case "repeat":
@@ -366,14 +360,14 @@ def _drifted(columns: Sequence[Entry], unusual: bool) -> str:
 
 def ended(resolved: Sequence[Entry]) -> str:
     """Say what is over; that it is well again only if a verdict ended it."""
-    what, one = names(resolved), len(resolved) == 1
+    what, single = names(resolved), len(resolved) == 1
     if not resolved or any(item.reason for item in resolved):
         return f"alert on {what} has ended"
     if resolved[0].silent:
         return "predictions come again"
     if is_usual(resolved[0]):
-        return f"{what} {'is' if one else 'are'} usual again"
-    return "performance is no longer worse" if resolved[0].worse else f"{what} no longer drift{'s' * one}"
+        return f"{what} {'is' if single else 'are'} usual again"
+    return "performance is no longer worse" if resolved[0].worse else f"{what} no longer drift{'s' * single}"
 
 
 def is_usual(item: Entry) -> bool:
@@ -445,20 +439,20 @@ def commands(message: Message) -> list[tuple[str, str]]:
     """
     model, of, named = of_model(message)
     oldest = min((item for item in message.firing if item.model == model), key=lambda item: item.since)
-    one = [f"column={_literal(item.column)}" for item in message.firing if len(message.firing) == 1]
-    matchers = map(shlex.quote, [f"rule={_literal(message.group)}", *of, *one])
-    found = [("silence" if one else "silence all columns", [f"{program()} silence", *matchers, "--for 4h"])]
+    single = [f"column={_literal(item.column)}" for item in message.firing if len(message.firing) == 1]
+    matchers = map(shlex.quote, [f"rule={_literal(message.group)}", *of, *single])
+    todo = [("silence" if single else "silence all columns", [f"{program()} silence", *matchers, "--for 4h"])]
     mine = [item for item in message.drifted if item.model == model and item.role in ("feature", "prediction")]
     if mine:
         since, wanted = iso(min(item.since for item in mine) // 60 * 60), [_literal(item.column) for item in mine]
         accept = [f"{program()} reference accept", *map(shlex.quote, wanted), f"{named}--from {since} --dry-run"]
         if everything := len(" ".join(accept)) > LONGEST_COMMAND:
             del accept[1:-1]
-        found.append((f"accept {'all columns ' * everything}as normal (preview; only if the change is meant)", accept))
+        todo.append((f"accept {'all columns ' * everything}as normal (preview; only if the change is meant)", accept))
     event = shlex.quote(clean_text(oldest.event_id))
-    found.append(("report", [f"{program()} report", f"{named}--around {event} --out report.html"]))
+    todo.append(("report", [f"{program()} report", f"{named}--around {event} --out report.html"]))
     # A command that was cut would do something else.
-    lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
+    lines = ((what, " ".join(parts), parts[0]) for what, parts in todo)
     return [(what, line if len(line) <= LONGEST_COMMAND else f"{short} --help") for what, line, short in lines]
 
 

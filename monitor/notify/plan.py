@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from monitor.drift.result import AlertKey, DriftResult, predictions_moved
-from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, quoted
+from monitor.notify.message import Entry, Message, MessageKind, Status, entry, quoted
 from monitor.notify.receiver import Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
-from monitor.rules.rule import SEVERITIES, Rule
+from monitor.rules.rule import PERFORMANCE, SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 
 #: What a message shows first: performance, then what came true, then what the model answers, then the rest.
@@ -122,14 +122,17 @@ def plan(
     policy: Policy,
 ) -> Plan:
     """Plan the messages that are due; `states` is by (receiver, group)."""
-    situation = replace(situation, muted=situation.muted | _reopened(situation.alerts, rules))
+    # Of an alert that came back, of a rule with a long `reopen`, receivers were told when it began.
+    back = [(alert.key, _rule_of(alert, rules)) for alert in situation.alerts if alert.reopened]
+    known = {key for key, rule in back if rule and rule.reopen > REOPEN}
+    situation = replace(situation, muted=situation.muted | known)
     notifications: list[Notification] = []
     groups: list[GroupState] = []
     for receiver in receivers:
         levels = receiver.traits.levels
         own = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
-        known = [group for name, group in states if name == receiver.name and group]
-        for group in [""] if levels else dict.fromkeys([*(alert.rule for alert in own), *known]):
+        told = [group for name, group in states if name == receiver.name and group]
+        for group in [""] if levels else dict.fromkeys([*(alert.rule for alert in own), *told]):
             stored = states.get((receiver.name, group), GroupState(receiver.name, group))
             members = {alert.key: alert for alert in own if group in ("", alert.rule)}
             state = _with_changes(stored, members, situation)
@@ -146,12 +149,6 @@ def plan(
             if state != stored:
                 groups.append(state)
     return Plan(tuple(notifications), tuple(groups))
-
-
-def _reopened(alerts: Sequence[Alert], rules: Sequence[Rule]) -> frozenset[AlertKey]:
-    """Alerts that came back, of rules with a long `reopen`: receivers were sent them when they began."""
-    back = [(alert.key, _rule_of(alert, rules)) for alert in alerts if alert.reopened]
-    return frozenset(key for key, rule in back if rule and rule.reopen > REOPEN)
 
 
 def _rule_of(alert: Alert, rules: Sequence[Rule]) -> Rule | None:
@@ -181,7 +178,7 @@ def _with_changes(state: GroupState, members: Mapping[AlertKey, Alert], situatio
         # It goes on, and this receiver is not sent it any more.
         if alert.state == "firing" and alert.key not in members:
             reasons[alert.key] = f"it is {alert.severity} now, of which this receiver is not told"
-    announced = {key: replace(one, reason=reasons.get(key, one.reason)) for key, one in state.announced.items()}
+    announced = {key: replace(was, reason=reasons.get(key, was.reason)) for key, was in state.announced.items()}
     return replace(state, changes=state.changes + moved, announced=announced)
 
 
@@ -217,7 +214,7 @@ def _news(
             return None, after
     entries = _entries(statuses, state, after, members, situation)
     if not before:
-        opened = min(one.since for one in announced.values())
+        opened = min(alert.since for alert in announced.values())
         after = replace(after, event_id=entries[0].event_id, opened=opened)
     # A resolved alert does not make a message more severe, unless it is about such alerts alone.
     severity = worst(item.severity for item in entries if kind == "resolved" or item.status != "resolved")
@@ -262,15 +259,15 @@ def _kind(
     state: GroupState, statuses: Mapping[AlertKey, Status], situation: Situation, policy: Policy
 ) -> MessageKind | None:
     """Which message is due about a group, if any."""
-    found, since_last = set(statuses.values()), situation.at - state.last
-    if found == {"firing"}:
+    present, since_last = set(statuses.values()), situation.at - state.last
+    if present == {"firing"}:
         heard = statuses.keys() - situation.muted
         return "repeat" if heard and policy.repeat and since_last >= policy.repeat else None
     if state.sequence and 0 <= since_last < policy.spacing:  # negative: the clock was set back
         return None
     if not state.announced:
         return "firing"
-    return "resolved" if found == {"resolved"} else "update"
+    return "resolved" if present == {"resolved"} else "update"
 
 
 def _still_firing(alerts: Sequence[Alert]) -> tuple[str, str]:
@@ -289,7 +286,7 @@ def _answers(situation: Situation, entries: Sequence[Entry], group: str) -> str:
     """Whether performance is worse by another rule, and whether the predictions have moved."""
     models = {item.model for item in entries}
     others = [alert for alert in situation.alerts if alert.state == "firing" and alert.rule != group]
-    worse = any((one.role, one.column) == ("outcome", PERFORMANCE) and one.model in models for one in others)
+    worse = any((alert.role, alert.column) == ("outcome", PERFORMANCE) and alert.model in models for alert in others)
     return ", ".join(filter(None, ["performance is worse" * worse, _moved(situation, entries, group)]))
 
 
@@ -348,20 +345,21 @@ def _levels(
 ) -> tuple[Message | None, GroupState]:
     """For Alertmanager: all that fires, and for RESOLVED_FOR what has resolved; on a change, and at each `resend`."""
     now, before = situation.at, state.announced
-    ends = {key: now if one.resolved is None else one.resolved for key, one in before.items()}
+    ends = {key: now if was.resolved is None else was.resolved for key, was in before.items()}
     announced = {key: replace(before[key], resolved=end) for key, end in ends.items() if now - end < RESOLVED_FOR}
     firing = [alert for key, alert in members.items() if alert.state == "firing" and key not in situation.muted]
     announced |= {alert.key: _announce(alert) for alert in firing}
     if not announced:
         return None, replace(state, announced={}, changes=0)
-    changed = any(before.get(key) != one for key, one in announced.items())
+    changed = any(before.get(key) != is_now for key, is_now in announced.items())
     if not changed and 0 <= now - state.last < policy.resend:
         return None, replace(state, announced=announced)
     entries = []
-    for key, one in sorted(announced.items()):
-        item = _describe(key, "firing" if one.resolved is None else "resolved", one, members.get(key), situation)
-        entries.append(replace(item, until=one.resolved, labels={**one.labels, "alertname": key.rule}))
-    event_id, opened = (min(getattr(one, name) for one in announced.values()) for name in ("event_id", "since"))
+    for key, is_now in sorted(announced.items()):
+        status: Status = "firing" if is_now.resolved is None else "resolved"
+        item = _describe(key, status, is_now, members.get(key), situation)
+        entries.append(replace(item, until=is_now.resolved, labels={**is_now.labels, "alertname": key.rule}))
+    event_id, opened = (min(getattr(alert, name) for alert in announced.values()) for name in ("event_id", "since"))
     severity = worst(item.severity for item in entries)
     facts = (_version(situation, entries), _moved(situation, entries, ""), tuple(entries), opened)
     kind: MessageKind = "state" if changed else "resend"

@@ -135,9 +135,8 @@ class Apprise:
         try:
             module: Any = importlib.import_module("apprise")
         except ImportError:
-            raise ConfigError(
-                "a receiver of kind apprise needs the package apprise: pip install 'telltale[apprise]'"
-            ) from None
+            what = "a receiver of kind apprise needs the package apprise"
+            raise ConfigError(f"{what}: pip install 'telltale[apprise]'") from None
         self._apprise = module.Apprise()
         if not self._apprise.add(url.reveal()):
             raise ConfigError("a receiver of kind apprise: Apprise does not understand its address")
@@ -178,18 +177,11 @@ def build_receivers(
     built = []
     for item in config.receivers:
         (notifier, destination), traits = _make(item, http, environ), TRAITS[item.kind]
-        built.append(
-            Receiver(
-                item.name,
-                notifier,
-                limiters.setdefault((item.kind, destination), Limiter(*traits.rate)),
-                item.severities,
-                tuple(sorted(item.match.items())),
-                item.resolved,
-                target=item.chat_id or item.channel,
-                pictures=traits.uploads and find_spec("matplotlib") is not None,
-            )
-        )
+        limiter = limiters.setdefault((item.kind, destination), Limiter(*traits.rate))
+        wanted = item.severities, tuple(sorted(item.match.items())), item.resolved
+        pictures = traits.uploads and find_spec("matplotlib") is not None
+        target = item.chat_id or item.channel
+        built.append(Receiver(item.name, notifier, limiter, *wanted, target=target, pictures=pictures))
     if not any(receiver.kind == "log" for receiver in built):
         name = "log" if all(receiver.name != "log" for receiver in built) else "terminal"
         built.append(Receiver(name, Log(), Limiter(), everything=True))
@@ -218,8 +210,8 @@ def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -
         url = Secret(f"{api.rstrip('/')}/bot{token.reveal()}/sendMessage")
         return Poster(kind, http, url, None, chat), api + chat
     literal = item.url or (POST_MESSAGE if kind == "slack-bot" and not (item.url_env or item.url_file) else "")
-    given = read_secret(f"{where}: url", literal=literal, env=item.url_env, file=item.url_file, environ=environ)
-    url = needed(given, "url, url_env or url_file")
+    address = read_secret(f"{where}: url", literal=literal, env=item.url_env, file=item.url_file, environ=environ)
+    url = needed(address, "url, url_env or url_file")
     if kind == "apprise":
         return Apprise(url), url.reveal()
     check_url(url.reveal(), f"{where}: url")

@@ -88,9 +88,8 @@ def _listed(what: str, items: Sequence[tuple[str, str]], count: int, named: int)
     for position, (name, more) in enumerate(items[:named]):
         pieces += [Piece(", " if position else ": "), Piece(name, "name"), Piece(more)]
     left = count - len(items[:named])
-    return tuple(
-        piece for piece in (*pieces, Piece(f" and {left} others" if items[:named] and left else "")) if piece.text
-    )
+    pieces += [Piece(f" and {left} others")] if items[:named] and left else []
+    return tuple(piece for piece in pieces if piece.text)
 
 
 def cut(text: str, limit: int = LONGEST) -> str:
@@ -231,7 +230,7 @@ def _column(item: Entry, message: Message) -> Line:
         parts.append(("; ", _sentence(item.explained, re.findall(UNUSUAL_SHARE, item.explained))))
     # The head has the harm if it is the same of all, and what all such estimates rest on.
     harm = item.brief if many else item.harm.replace(ESTIMATE, "")
-    if harm and len({one.harm for one in message.drifted}) > 1:
+    if harm and len({drifted.harm for drifted in message.drifted}) > 1:
         parts.append(("; ", _sentence(harm, re.findall(MOVED_SHARE, harm))))
     pieces = list(name)
     for place, (separator, part) in enumerate(parts):
@@ -315,8 +314,8 @@ def _todo(message: Message) -> Block:
         lines += [(Piece(f"{what}: "), Piece(command, "code")) for what, command in commands(message)]
     named = any(message.model in item.reason for item in message.entries)
     facts = (("model version ", "" if named else message.model), ("rule ", message.group), ("event ", message.event_id))
-    given = [(what, cut(text)) for what, text in facts if text]
-    about = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(given)]
+    known = [(what, cut(text)) for what, text in facts if text]
+    about = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(known)]
     if about:
         lines.append(tuple(chain.from_iterable(about)))
     return tuple(lines)

@@ -221,7 +221,7 @@ def clear_needed(alert: Alert, rule: Rule) -> float:
     return max(rule.keep_firing, rule.reopen) if alert.reopened else rule.keep_firing
 
 
-#: If an evaluation is at most this many intervals after the last, all of the time was watched. After a longer gap one
+#: If an evaluation is at most so many intervals after the last, all of the time was watched. After a longer gap one
 #: interval counts, since it is not known for how long Telltale ran. The error of a duration is one interval at most.
 LATE = 2.0
 

@@ -17,9 +17,6 @@ from monitor.rules.rule import PERFORMANCE, TRAINING, USUAL, Rule
 Closeness = tuple[int, int]
 ALL, ROLE, GLOB, EXACT = range(4)
 
-#: What `reference` means in a sentence.
-AGAINST = {TRAINING: "the training data"}
-
 WILD = "*?["
 ROLE_PREFIX = "role:"
 _NOT_FIXED = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
@@ -40,9 +37,8 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
         closer = [other for other in rules if claims[other.name].get(index, close) > close]
         return not any(overrides(other, rule, schema.columns[index].kind) for other in closer)
 
-    return {
-        name: tuple(i for i, close in claims[name].items() if owned(rule, i, close)) for name, rule in by_name.items()
-    }
+    pairs = [(name, rule, claims[name].items()) for name, rule in by_name.items()]
+    return {name: tuple(i for i, close in own if owned(rule, i, close)) for name, rule, own in pairs}
 
 
 def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
@@ -53,10 +49,10 @@ def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
     for pattern in rule.columns:
         _check(f"rule {rule.name!r}: columns", pattern, schema)
     for index, column in enumerate(schema.columns):
-        found = [closeness(pattern, column) for pattern in rule.columns] if rule.columns else [(ALL, 0)]
-        best = max((one for one in found if one is not None), default=None)
-        if best is not None and _asks(rule, column.kind):
-            out[index] = best
+        fits = [closeness(pattern, column) for pattern in rule.columns] if rule.columns else [(ALL, 0)]
+        closest = max((fit for fit in fits if fit is not None), default=None)
+        if closest is not None and _asks(rule, column.kind):
+            out[index] = closest
     return out
 
 
@@ -109,7 +105,7 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
 def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
     hold = f", for {duration_text(rule.hold)} without a break" if rule.hold else ""
     first, _, last = rule.reference.partition("/")
-    against = f"what was served from {first} to {last}" if last else AGAINST.get(first, first)
+    against = "the training data" if rule.reference == TRAINING else f"what was served from {first} to {last}"
     reach = f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
     asked = {kind: _asks(rule, kind) for kind in dict.fromkeys(schema.columns[index].kind for index in mine)}
     sets = list(asked.values()) or [(rule.statistic,)]
@@ -152,7 +148,7 @@ def named(patterns: Sequence[str], schema: Schema) -> list[int]:
     for pattern in patterns:
         _check("COLUMN", pattern, schema)
     columns = enumerate(schema.columns)
-    return [position for position, column in columns if any(closeness(pattern, column) for pattern in patterns)]
+    return [place for place, column in columns if any(closeness(pattern, column) for pattern in patterns)]
 
 
 def _asks(rule: Rule, kind: Kind) -> tuple[str, ...]:

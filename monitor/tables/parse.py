@@ -45,6 +45,11 @@ class BadRows:
         if len(self.examples) < 3:
             self.examples.append(f"line {line}: {what}")
 
+    def told(self) -> list[str]:
+        """A line about what was left out, if anything was."""
+        more = ", ..." if self.count > len(self.examples) else ""
+        return [f"{self.count:,} bad rows were left out: {'; '.join(self.examples)}{more}"] if self.count else []
+
 
 @dataclass
 class CellCount:

@@ -100,22 +100,16 @@ class Reader(ABC):
         seen: dict[str, int] = {}
         for position, name in enumerate(map(column_name, names), 1):
             if name in seen:
-                raise DataError(
-                    f"{self.path}: columns {seen[name]} and {position} are both called {name!r}; rename one"
-                )
+                which = f"columns {seen[name]} and {position}"
+                raise DataError(f"{self.path}: {which} are both called {name!r}; rename one")
             seen[name] = position
         return tuple(seen)
 
 
 def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -> Reader:
     """Choose the reader by the file's name. Raises DataError."""
-    kinds: dict[str, Callable[..., Reader]] = {
-        ".csv": CsvReader,
-        ".tsv": partial(CsvReader, delimiter="\t"),
-        ".jsonl": JsonReader,
-        ".ndjson": JsonReader,
-        ".parquet": ParquetReader,
-    }
+    kinds: dict[str, Callable[..., Reader]] = {".csv": CsvReader, ".tsv": partial(CsvReader, delimiter="\t")}
+    kinds |= {".jsonl": JsonReader, ".ndjson": JsonReader, ".parquet": ParquetReader}
     suffix = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
     if suffix not in kinds:
         raise DataError(
@@ -189,11 +183,8 @@ class CsvReader(Reader):
             columns: list[Any] = []
             for name, column in zip(wanted, table.columns, strict=True):
                 columns.append(column.to_pylist() if name in text_columns else np.ascontiguousarray(column.to_numpy()))
-                if (
-                    name in text_columns
-                    and kinds.get(name) == "numeric"
-                    and numbers(columns[-1], "numeric", self.comma) is None
-                ):
+                must_be_numbers = name in text_columns and kinds.get(name) == "numeric"
+                if must_be_numbers and numbers(columns[-1], "numeric", self.comma) is None:
                     return None
             return columns if table.num_rows == count else None  # blank lines are no rows
         return None
@@ -232,9 +223,8 @@ class CsvReader(Reader):
             self.bad.add(lines[-1], "a quote opens here and never closes", _height(rows[-1]))
             lines, rows = lines[:-1], rows[:-1]
         if numeric or any(len(row) != len(self.names) for row in rows):
-            good = [
-                (line, row) for line, row in zip(lines, rows, strict=True) if row and self._is_good(line, row, numeric)
-            ]
+            numbered = zip(lines, rows, strict=True)
+            good = [(line, row) for line, row in numbered if row and self._is_good(line, row, numeric)]
             lines, rows = [line for line, _ in good], [row for _, row in good]
         columns = list(zip(*rows, strict=True))
         return lines, [columns[self.names.index(name)] for name in wanted] if rows else []

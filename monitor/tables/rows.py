@@ -54,16 +54,16 @@ class Names:
             else:
                 return list(values) if len(self.names) != 1 else [values]
         given = canonical_items(row)  # the names may be spelled otherwise: as numbers, or with a line's end in them
-        found = dict(given)
-        if len(found) != len(given) or not self.fit(found):
+        values_of = dict(given)
+        if len(values_of) != len(given) or not self.fit(values_of):
             raise self.complaint([name for name, _ in given], where)
-        return [found.get(name) for name in self.names]
+        return [values_of.get(name) for name in self.names]
 
     def fit(self, given: Iterable[str]) -> bool:
         """Tell whether these are the names of all columns that are needed, and of no unknown one."""
         listed = list(given)
-        found, spare = set(listed), self._optional | self._ignored
-        return len(found) == len(listed) and self._known - spare <= found <= self._known
+        names, spare = set(listed), self._optional | self._ignored
+        return len(names) == len(listed) and self._known - spare <= names <= self._known
 
     def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""
@@ -78,16 +78,16 @@ class Names:
 
     def complaint(self, given: Iterable[object], where: str | None = None) -> InputError:
         """Say which names are missing, and which are not known."""
-        found = [column_name(name) for name in given]
-        missing = [name for name in self.names if name not in {*found, *self._optional}]
-        unknown = [name for name in found if name not in self._known]
+        names = [column_name(name) for name in given]
+        missing = [name for name in self.names if name not in {*names, *self._optional}]
+        unknown = [name for name in names if name not in self._known]
         parts = [f"no value for {_listed(missing)}"] if missing else []
         if unknown:
             near = difflib.get_close_matches(clean_text(unknown[0]), missing or self.names, 1, 0.6)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             parts.append(f"there is no {self._what} called {_listed(unknown)}{hint}")
-        said = "; ".join(parts) or f"a {self._what} is named twice"
-        return InputError("missing_column" if missing else "unknown_column", said, where, 422)
+        message = "; ".join(parts) or f"a {self._what} is named twice"
+        return InputError("missing_column" if missing else "unknown_column", message, where, 422)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -124,16 +124,16 @@ def table(data: Any, names: Names) -> list[Any]:
             rows.append(names.arrange(row, f"row {index}"))
         return [to_array(column) for column in zip(*rows, strict=True)]
     try:
-        found, columns = raw_columns(data)
+        given, columns = raw_columns(data)
     except DataError as error:
         raise InputError("wrong_length", str(error), None, 422) from None
     columns = [to_array(column) for column in columns]
-    if found is None:
+    if given is None:
         names.check_width(len(columns))
         return columns
-    if len(found) != len(names.names) or set(found) != set(names.names):
-        raise names.complaint(found)
-    return names.arrange(dict(zip(found, columns, strict=True)))
+    if len(given) != len(names.names) or set(given) != set(names.names):
+        raise names.complaint(given)
+    return names.arrange(dict(zip(given, columns, strict=True)))
 
 
 def time_ns(moment: object) -> int:

@@ -56,7 +56,7 @@ class TableColumns:
 
     def _ask(self, rows: Expr, *sums: Expr) -> list[tuple[Any, ...]]:
         """Add up rows, or each group of them."""
-        answer = self._run(rows.aggregate(**{f"s{at}": one for at, one in enumerate(sums)}))
+        answer = self._run(rows.aggregate(**{f"s{at}": total for at, total in enumerate(sums)}))
         return list(zip(*(answer[name].to_pylist() for name in answer.column_names), strict=True))
 
     def profile(self, name: str, kind: Kind | None, bins: int) -> ColumnProfile:
@@ -137,10 +137,10 @@ class TableColumns:
         tails = [share for tail in TAILS for share in (1 / tail, 1 - 1 / tail)]
         ranks = np.unique([*(np.arange(PERCENTILES + 1) / PERCENTILES), *tails])
         try:
-            found = np.sort(self._ask(self.rows, x.approx_quantile(ranks.tolist()))[0][0]) + 0.0
+            percentiles = np.sort(self._ask(self.rows, x.approx_quantile(ranks.tolist()))[0][0]) + 0.0
         except ibis().common.exceptions.OperationNotDefinedError:
             raise DataError(f"--approximate: {self._engine} is not asked for percentiles; leave it out") from None
-        values, times = np.unique(found, return_counts=True)
+        values, times = np.unique(percentiles, return_counts=True)
         upto = np.rint(ranks[np.cumsum(times) - 1] * numbers).astype(np.int64)
         return values, np.diff(upto, prepend=0)
 
@@ -158,9 +158,9 @@ class TableColumns:
 
         Equal widths are quick; but where values are spread over hundreds of powers of ten, only bits get anywhere.
         """
-        one, tables, edges = ibis(), self.rows.select(x=x), list[float]()
+        ib, tables, edges = ibis(), self.rows.select(x=x), list[float]()
         listed = sum(cell.rows for cell in cells) <= LISTED
-        outside = one.null("float64" if listed else "int64")
+        outside = ib.null("float64" if listed else "int64")
         leaves = [outside]
         for at, cell in enumerate(cells):
             inner = cut_bits(cell, max(2, EDGES // len(cells))) if by_bits and not listed else []
@@ -168,7 +168,7 @@ class TableColumns:
             if listed:
                 leaves += [tables["x"], outside]
             elif by_bits:
-                leaves += [*(one.literal(at * EDGES + part, "int64") for part in range(len(inner) + 1)), outside]
+                leaves += [*(ib.literal(at * EDGES + part, "int64") for part in range(len(inner) + 1)), outside]
             else:
                 leaves += [_part(tables["x"], cell, at, max(2, CELLS // len(cells))), outside]
         keyed = tables.select("x", key=below(tables["x"], edges, leaves, self._engine))
@@ -183,9 +183,8 @@ class TableColumns:
         if column.numeric:
             number = as_number(x)
             leaves = [(number - middle) * unit for middle, unit in counter.centres()]
-            inside = (
-                below(number, column.edges, leaves, self._engine) if leaves else ibis().literal("0").cast("float64")
-            )
+            nothing = ibis().literal("0").cast("float64")
+            inside = below(number, column.edges, leaves, self._engine) if leaves else nothing
             keyed = self.rows.select(key=bin_of(column, x, self._engine), inside=inside)
             valued = _clear(ibis().ifelse(keyed["key"] < column.value_bins, keyed["inside"], 0.0), 1e-150)
             for answer in self._ask(keyed.group_by("key"), keyed.count(), valued.sum(), (valued * valued).sum()):

@@ -107,8 +107,8 @@ def bin_of(column: Column, x: Expr, engine: str, first: int = 0) -> Expr:
         return ib.literal(first + at, "int32")
 
     if not column.numeric:
-        found = ((x == value, numbered(at)) for value, at in listed(column, x.type()))
-        return ib.cases((missing(x), numbered(column.missing_bin)), *found, else_=numbered(column.value_bins - 1))
+        known = ((x == value, numbered(at)) for value, at in listed(column, x.type()))
+        return ib.cases((missing(x), numbered(column.missing_bin)), *known, else_=numbered(column.value_bins - 1))
     whole, x = _whole(x.type()), as_number(x)
     tree = below(x, column.edges, [numbered(at) for at in range(column.value_bins)], engine)
     if whole:
@@ -215,24 +215,22 @@ class Counting:
         that are stored `apart`, a scan of each takes two thirds of that.
         """
         columns, offsets, ib = self.schema.columns, self.schema.offsets, ibis()
-        found = [bin_of(columns[at], rows[self.names[at]], self.engine, int(offsets[at])) for at in part]
-        wanted = found if self.apart else [ib.array(found).unnest()]
-        spread = [rows.select(time=self.when(rows), bin=bins) for bins in wanted]
+        bins = [bin_of(columns[at], rows[self.names[at]], self.engine, int(offsets[at])) for at in part]
+        scans = bins if self.apart else [ib.array(bins).unnest()]
+        spread = [rows.select(time=self.when(rows), bin=scan) for scan in scans]
         return ib.union(*(each.group_by("time", "bin").agg(n=each.count()) for each in spread))
 
     def leftovers(self, rows: Expr, part: Sequence[int], known: Sequence[str] = ()) -> Expr:
         """Count the values of the columns at positions `part` that are not among their listed categories.
 
-        Returns `value` (position:text) and `n`.
-
-        `known`: count only these, by `time` too.
+        Returns `value` (position:text) and `n`. `known`: count only these, by `time` too.
         """
-        ib, found = ibis(), []
+        ib, others = ibis(), []
         for at in part:
             column, x = self.schema.columns[at], rows[self.names[at]]
             other = bin_of(column, x, self.engine) == column.value_bins - 1
-            found.append(ib.ifelse(other, ib.literal(f"{at}:") + as_text(x), ib.null("string")))
-        spread = rows.select(time=self.when(rows), value=ib.array(found).unnest())
+            others.append(ib.ifelse(other, ib.literal(f"{at}:") + as_text(x), ib.null("string")))
+        spread = rows.select(time=self.when(rows), value=ib.array(others).unnest())
         if known:
             spread = spread.filter(spread["value"].isin(known))
             return spread.group_by("time", "value").agg(n=spread.count())

@@ -42,7 +42,7 @@ def secrets_of(url: str) -> list[str]:
     parts = urlsplit(url)
     password = parts.password or ""
     values = [value for key, value in parse_qsl(parts.query) if _SECRET.search(key)]
-    return [one for one in dict.fromkeys((password, unquote(password), *values)) if one]
+    return [secret for secret in dict.fromkeys((password, unquote(password), *values)) if secret]
 
 
 @contextmanager
@@ -58,8 +58,9 @@ def connected(url: str) -> Iterator[Any]:
     except ValueError:  # of a driver it would tell a part of the password
         words = "its URL cannot be read: write / # ? [ ] @ in a password as %2F %23 %3F %5B %5D %40"
         raise SourceError(words) from None
+    in_file = url.startswith(IN_MEMORY) and url.removeprefix(IN_MEMORY).partition("?")[0]
     try:
-        connection = ibis().connect(url, **({"read_only": True} if url.startswith("duckdb://") and _path(url) else {}))
+        connection = ibis().connect(url, **({"read_only": True} if in_file else {}))
         yield connection
     except TelltaleError:
         raise
@@ -74,10 +75,6 @@ def connected(url: str) -> Iterator[Any]:
     finally:
         if connection is not None:
             connection.disconnect()
-
-
-def _path(url: str) -> str:
-    return url.removeprefix(IN_MEMORY).partition("?")[0]
 
 
 def rows_of(connection: Any, table: str, query: str = "") -> Expr:
@@ -125,7 +122,7 @@ def _described(connection: Any, rows: Expr) -> list[tuple[str, str]]:
     if connection.name == "duckdb":
         return [(name, kind) for name, kind, *_ in connection.raw_sql(f"DESCRIBE {sql}").fetchall()]
     with closing(connection.raw_sql(sql, prepare=False)) as cursor:
-        described = [(one.name, one.type_display) for one in cursor.description]
+        described = [(column.name, column.type_display) for column in cursor.description]
     connection.con.rollback()  # ends the transaction that began with it
     return described
 

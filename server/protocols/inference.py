@@ -97,10 +97,10 @@ class OpenInference:
         inputs = read_inputs(request)
         wanted = wanted_outputs(request, scoring.outputs)
         head = {"model_name": scoring.name, "model_version": scoring.version}
-        if given := request.get("id"):
-            if not isinstance(given, str) or len(given) > LONGEST_ID:
+        if request_id := request.get("id"):
+            if not isinstance(request_id, str) or len(request_id) > LONGEST_ID:
                 raise InputError("bad_id", f"an id is a text of at most {LONGEST_ID} characters", "id", 422)
-            head["id"] = given
+            head["id"] = request_id
         answers = zip(scoring.outputs, scoring.score(self._rows(inputs)), strict=True)
         return {**head, "outputs": [output(column, values) for column, values in answers if column.name in wanted]}
 
@@ -114,11 +114,11 @@ class OpenInference:
                 message = f"expected one tensor of shape [n, {width}], or one for each column"
                 raise InputError("wrong_length", message, first.where, 422)
             return [first.values[start : start + width] for start in range(0, len(first.values), width)]
-        named = {one.name: one for one in inputs}
+        named = {tensor.name: tensor for tensor in inputs}
         if len(named) != len(inputs):
             raise InputError("unknown_column", "two tensors have one name", None, 422)
         arranged, count = self._names.arrange(named), len(first.values)
-        columns = [[None] * count if one is None else one.values for one in arranged]
+        columns = [[None] * count if tensor is None else tensor.values for tensor in arranged]
         if len(set(map(len, columns))) != 1:
             raise InputError("wrong_length", "the columns have different lengths", None, 422)
         return [list(row) for row in zip(*columns, strict=True)]
@@ -127,32 +127,32 @@ class OpenInference:
 def read_inputs(request: Any) -> list[Tensor]:
     """Read the inputs of a request. Raises InputError."""
     inputs = request.get("inputs") if isinstance(request, dict) else None
-    if not isinstance(inputs, list) or not inputs or not all(isinstance(one, dict) for one in inputs):
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(tensor, dict) for tensor in inputs):
         raise InputError("missing_key", "expected an object with inputs, a list of tensors", None, 422)
-    return [_read_tensor(one) for one in inputs]
+    return [_read_tensor(tensor) for tensor in inputs]
 
 
-def _read_tensor(given: dict[str, Any]) -> Tensor:
-    name = clean_text(str(given.get("name")))
-    where, shape, kind = f"tensor {name}", given.get("shape"), given.get("datatype")
+def _read_tensor(tensor: dict[str, Any]) -> Tensor:
+    name = clean_text(str(tensor.get("name")))
+    where, shape, kind = f"tensor {name}", tensor.get("shape"), tensor.get("datatype")
     if not isinstance(kind, str) or kind not in _DATATYPES:
         raise InputError("wrong_type", f"datatype is none of {', '.join(_DATATYPES)}", where, 422)
     sizes: list[int] = shape if isinstance(shape, list) else [-1]
-    if len(sizes) > DIMENSIONS or not all(type(one) is int and 0 <= one <= LARGEST_WHOLE for one in sizes):
+    if len(sizes) > DIMENSIONS or not all(type(size) is int and 0 <= size <= LARGEST_WHOLE for size in sizes):
         raise InputError("wrong_length", f"shape is a list of at most {DIMENSIONS} whole numbers", where, 422)
-    values = _flatten(given.get("data"), where)
+    values = _flatten(tensor.get("data"), where)
     if math.prod(sizes) != len(values):
         raise InputError("wrong_length", f"{len(values)} values for shape {sizes}", where, 422)
     return Tensor(name, tuple(sizes), values)
 
 
-def _flatten(given: Any, where: str) -> list[Any]:
-    if not isinstance(given, list):
+def _flatten(data: Any, where: str) -> list[Any]:
+    if not isinstance(data, list):
         raise InputError("not_a_list", "expected data, a list", where, 422)
     for _ in range(DIMENSIONS):
-        if not any(isinstance(one, list) for one in given):
-            return [*given]
-        given = [value for one in given for value in (one if isinstance(one, list) else [one])]
+        if not any(isinstance(item, list) for item in data):
+            return [*data]
+        data = [value for item in data for value in (item if isinstance(item, list) else [item])]
     raise InputError("too_deep", f"data is nested more than {DIMENSIONS} deep", where, 422)
 
 
@@ -160,23 +160,23 @@ def wanted_outputs(request: dict[str, Any], columns: Sequence[Column]) -> list[s
     """Names of the outputs that a request asks for, all by default. Raises InputError."""
     names = [column.name for column in columns]
     asked = request.get("outputs") or [{"name": name} for name in names]
-    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+    if not isinstance(asked, list) or not all(isinstance(output, dict) for output in asked):
         raise InputError("not_a_list", "expected a list of objects", "outputs", 422)
-    for name in (one.get("name") for one in asked):
+    for name in (output.get("name") for output in asked):
         if name not in names:
             message = f"there is no output called {clean_text(str(name))!r}; there are {', '.join(names[:12])}"
             raise InputError("unknown_column", message, None, 422)
-    return [one["name"] for one in asked]
+    return [output["name"] for output in asked]
 
 
 def datatype(column: Column) -> str:
     """Data type of a column's tensor: labels that are whole numbers are INT64, other categories are texts."""
     if column.numeric:
         return "FP64"
-    whole = bool(column.categories) and all(
-        text.removeprefix("-").isdecimal() and len(text) < 19 for text in column.categories
-    )
-    return "INT64" if whole and column.role == "prediction" else "BYTES"
+    if column.role != "prediction" or not column.categories:
+        return "BYTES"
+    whole = all(text.removeprefix("-").isdecimal() and len(text) < 19 for text in column.categories)
+    return "INT64" if whole else "BYTES"
 
 
 def output(column: Column, values: Sequence[Any]) -> dict[str, Any]:
@@ -189,10 +189,10 @@ def output(column: Column, values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _tensors(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    return [{"name": one.name, "datatype": datatype(one), "shape": [-1, 1]} for one in columns]
+    return [{"name": column.name, "datatype": datatype(column), "shape": [-1, 1]} for column in columns]
 
 
 def error_body(_code: str, message: str, where: str | None, error_id: str = "") -> bytes:
     """The protocol's own form of an error."""
-    said = f"{message} (error id {error_id})" if error_id else message
-    return json.dumps({"error": f"{where}: {said}" if where else said}).encode()
+    text = f"{message} (error id {error_id})" if error_id else message
+    return json.dumps({"error": f"{where}: {text}" if where else text}).encode()

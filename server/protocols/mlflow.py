@@ -30,12 +30,8 @@ class Mlflow:
         return Answer(json.dumps({"predictions": listed}).encode() + b"\n")
 
     def _rows(self, data: Any) -> list[Any]:
-        readers = {
-            "dataframe_split": self._split,
-            "dataframe_records": self._records,
-            "instances": self._instances,
-            "inputs": self._instances,
-        }
+        readers = {"dataframe_split": self._split, "dataframe_records": self._records}
+        readers |= dict.fromkeys(("instances", "inputs"), self._instances)
         forms = [name for name in readers if isinstance(data, dict) and name in data]
         if len(forms) != 1:
             message = f"expected an object with exactly one of {', '.join(readers)}"
@@ -81,11 +77,11 @@ class Mlflow:
 def _flat(column: Any, name: str) -> list[Any]:
     if not isinstance(column, list):
         raise InputError("not_a_list", "expected a list of values", f"column {name}", 422)
-    return [one[0] if isinstance(one, list) and len(one) == 1 else one for one in column]
+    return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in column]
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:
     """An error as our other routes have it, with what MLflow's clients look for beside it."""
     theirs = "INTERNAL_ERROR" if code == "model_failed" else "BAD_REQUEST"
-    said = f"{where}: {message}" if where else message
-    return payload.error_body(code, message, where, error_id, error_code=theirs, message=said)
+    text = f"{where}: {message}" if where else message
+    return payload.error_body(code, message, where, error_id, error_code=theirs, message=text)

@@ -40,7 +40,7 @@ MOST = 500
 
 
 def guard() -> Guard:
-    """The guard of this application."""
+    """Who may do what, in this application."""
     return cast(Guard, current_app.extensions["telltale_guard"])
 
 
@@ -85,24 +85,29 @@ def silence() -> Response:
     """Show the form of a silence, or silence alerts for a while, as `telltale silence` does."""
     if request.method != "POST":
         return _silence_page(request.args, "")
-    run, given = runtime(), request.form
+    run, form = runtime(), request.form
     now, references = run.clock.time(), [model.reference for model in shown(run)]
     columns = [column.name for reference in references for column in reference.schema.columns]
     columns += [name for reference in references for name in names_of(reference.target)]
-    author, reason = (clean_text(given.get(name, "").strip()[:MOST]) for name in ("author", "reason"))
+    author, reason = _texts(form, "author", "reason").values()
     try:
-        made = new_silence(matchers(given), now, _end(given, now), author, reason, run.config.rules, columns)
+        made = new_silence(matchers(form), now, _end(form, now), author, reason, run.config.rules, columns)
     except InputError as error:
         if g.viewer.by == "session":
-            return _silence_page(given, str(error), 400)
+            return _silence_page(form, str(error), 400)
         raise
-    runtime().change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
+    run.change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
     return _confirm({"id": made.id, "until": iso(made.end)}, 201)
 
 
-def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Response:
+def _texts(form: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Texts of a form, by name, cleaned and cut."""
+    return {name: clean_text(form.get(name, "").strip()[:MOST]) for name in names}
+
+
+def _silence_page(form: Mapping[str, str], wrong: str, status: int = 200) -> Response:
     """The form of a silence, filled in, and what is wrong with it."""
-    fields = {name: given.get(name, "") for name in (*MATCHERS, "for", "until", "author", "reason")}
+    fields = {name: form.get(name, "") for name in (*MATCHERS, "for", "until", "author", "reason")}
     why_not = "" if g.viewer.csrf else "log in to use this form"
     if not guard().has_token:
         why_not = CHANGES_REFUSED
@@ -114,36 +119,36 @@ def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Re
 @actions.route("/accept", methods=["GET", "POST"])
 def accept() -> Response:
     """Preview the acceptance of a period as a column's reference, or accept it, as `telltale reference accept` does."""
-    run, changes = runtime(), request.method == "POST"
-    given = request.form if changes else request.args
-    model, name = run.find(asked()), given.get("column", "")
-    role: Role = "prediction" if given.get("role") == "prediction" else "feature"
-    fields = {key: clean_text(given.get(key, "").strip()[:MOST]) for key in ("from", "to", "author", "reason")}
+    run, accepts = runtime(), request.method == "POST"
+    form = request.form if accepts else request.args
+    model, name = run.find(asked()), form.get("column", "")
+    role: Role = "prediction" if form.get("role") == "prediction" else "feature"
+    fields = _texts(form, "from", "to", "author", "reason")
     effects: list[Effect] = []
     wrong, rows, status, changed = "", 0, 200, False
     try:
         if name not in (column.name for column in model.reference.schema.columns if column.role == role):
             raise InputError("no_column", f"the model has no {role} {clean_text(name)!r}", "column", 404)
         position = model.reference.schema.index(name, role)
-        if not changes and not fields["from"]:
+        if not accepts and not fields["from"]:
             fields["from"], changed = _change_before_alert(model, position)
-        span = read({key: fields[key] for key in ("from", "to") if fields[key]}, run.clock.time(), DAY, lambda _: [])
+        span = read({key: fields[key] for key in ("from", "to")}, run.clock.time(), DAY, lambda _: [])
         least = max((rule.min_samples for rule in model.config.rules), default=1)
         with one_moment(run.folder.database) as connection:
             batch = weigh(connection, model.series, span, least)
             rows, effects = batch.n, list(preview(connection, model.config, model.series, [position], batch))
-        if changes:
-            if missing := [key for key in ("author", "reason") if not fields[key]]:
+        if accepts:
+            who_and_why = {key: fields[key] for key in ("author", "reason")}
+            if missing := [key for key, text in who_and_why.items() if not text]:
                 raise InputError("missing", f"a change needs its {missing[0]}, for those who find it later", missing[0])
             bounds = {"start": span.start, "end": span.end, "least": least, "model": model.name}
-            given_by = {key: fields[key] for key in ("author", "reason")}
-            run.change({"kind": "accept", **bounds, "columns": [position], **given_by})
+            run.change({"kind": "accept", **bounds, "columns": [position], **who_and_why})
             return _confirm({"from": iso(span.start), "to": iso(span.end)}, 201, column_path(role, name))
     except (InputError, StoreError) as error:
-        if changes and g.viewer.by != "session":
+        if accepts and g.viewer.by != "session":
             raise error if isinstance(error, InputError) else InputError("refused", str(error)) from None
         # A period with too few predictions so far is no error of a page that only shows what a change would do.
-        wrong, status = str(error), getattr(error, "status", 409 if changes else 200)
+        wrong, status = str(error), getattr(error, "status", 409 if accepts else 200)
     named = [*(["--model", model.name] if several(run) else []), glob.escape(name)]
     return answer(
         "accept.html",
@@ -167,12 +172,12 @@ def _change_before_alert(model: Watched, position: int) -> tuple[str, bool]:
     If no change is found in its windows: the beginning of the alert, and False.
     """
     column, latest = model.reference.schema.columns[position], model.latest
-    about = [one for one in latest.alerts.values() if (one.role, one.column) == (column.role, column.name)]
-    up = [one for one in about if one.state not in ENDED]
+    about = [alert for alert in latest.alerts.values() if (alert.role, alert.column) == (column.role, column.name)]
+    up = [alert for alert in about if alert.state not in ENDED]
     if not up:
         return "", False
-    began, names = min(one.began for one in up), {one.rule for one in up}
-    lengths = [one.window.end - one.window.start for one in latest.judged if one.rule.name in names]
+    began, rules = min(alert.began for alert in up), {alert.rule for alert in up}
+    lengths = [judged.window.end - judged.window.start for judged in latest.judged if judged.rule.name in rules]
     start, end = began - 2 * max(lengths, default=DAY), runtime().clock.time()
     with one_moment(runtime().folder.database) as connection:
         _, onsets = find_changes(connection, model.series, position, model.config.window.base, start, end)

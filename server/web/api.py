@@ -28,7 +28,7 @@ api = Blueprint("api", __name__)
 PUBLISHED: dict[str, Callable[[Runtime], Any]] = {
     "/readyz": lambda run: {"status": "ready", **versions(run)},
     "/api/status": lambda run: run.status(asked()),
-    "/api/drift": lambda run: [result.to_json() for one in shown(run) for result in one.latest.results],
+    "/api/drift": lambda run: [result.to_json() for model in shown(run) for result in model.latest.results],
     "/api/alerts": lambda run: past_alerts(run) if named() else run.alerts(asked()),
 }
 
@@ -57,14 +57,14 @@ def past_alerts(run: Runtime) -> list[dict[str, Any]]:
 
 def fired(connection: sqlite3.Connection, models: Iterable[Watched], span: Span) -> list[dict[str, Any]]:
     """The alerts of a period, of some models and all of their versions, the newest first."""
-    of = (read_alerts(connection, Subject(one.name), one.config, span) for one in models)
-    return sorted(chain.from_iterable(of), key=lambda alert: alert["began"], reverse=True)
+    of_models = (read_alerts(connection, Subject(model.name), model.config, span) for model in models)
+    return sorted(chain.from_iterable(of_models), key=lambda alert: alert["began"], reverse=True)
 
 
 def versions(run: Runtime) -> dict[str, Any]:
     """The version of the model, or the versions of several by name."""
-    found = {name: one.version for name, one in run.models.items()}
-    return {"models": found} if run.config.models else {"model_version": next(iter(found.values()))}
+    by_name = {name: model.version for name, model in run.models.items()}
+    return {"models": by_name} if run.config.models else {"model_version": next(iter(by_name.values()))}
 
 
 def runtime() -> Runtime:
@@ -73,7 +73,7 @@ def runtime() -> Runtime:
 
 
 for address, published in PUBLISHED.items():
-    api.add_url_rule(address, address.rpartition("/")[2], lambda said=published: jsonify(said(runtime())))
+    api.add_url_rule(address, address.rpartition("/")[2], lambda answer=published: jsonify(answer(runtime())))
 
 
 @api.get("/metrics")

@@ -143,19 +143,18 @@ def columns() -> Response:
         lost = column_page.lost(connection, period.start, period.end)
         silences = list_silences(connection, now)
         sent = "" if period.judged else spent(connection, of, model.latest.at or now)
-    every = overview.rows(evaluation, reference)
-    past = evaluation is not model.latest
+    every, past = overview.rows(evaluation, reference), evaluation is not model.latest
     alerts = tuple(evaluation.alerts.values())
     muted = () if past else mutes(alerts, silences, now)
     wanted = {key: request.args.get(key, "") for key in FILTER}
     listed = [row for row in every if _matches(row, **wanted)]
-    drawn = memory.figures(evaluation, model.name, past)
     show = request.args.get("show", "")[:LONGEST_FIELD]
     most = None if show == "all" else overview.MOST_FIGURES
     first = int(period.start // length)
-    spans = [(int(begin // length) - first, int(end // length) - first) for begin, end, _ in lost]
-    marked = [at for at in range(len(cells)) if any(begin <= at <= end for begin, end in spans)]
+    gaps = [range(int(begin // length) - first, int(end // length) - first + 1) for begin, end, _ in lost]
+    marked = [cell for cell in range(len(cells)) if any(cell in gap for gap in gaps)]
     pictured = {row.position for row in listed[: overview.MOST_FIGURES]}
+    drawn = memory.figures(evaluation, model.name, past)
 
     def draw(row: Row) -> tuple[str, str]:
         """Figures of a row, while the template asks for them, and not for JSON and CSV."""
@@ -200,10 +199,10 @@ def several(run: Runtime) -> bool:
 def models() -> Response:
     """A line for each model, the worst first."""
     run = runtime()
-    now = run.clock.time()
+    now, every = run.clock.time(), run.config.drift.every
     with one_moment(run.folder.database) as connection:
         silences = list_silences(connection, now)
-    lines = [model_lines.model_line(one, run.config.drift.every, silences, now) for one in run.models.values()]
+    lines = [model_lines.model_line(model, every, silences, now) for model in run.models.values()]
     lines += [model_lines.failed_line(name, why) for name, why in run.failed.items()]
     lines.sort(key=lambda line: line.rank)
     return answer(
@@ -306,29 +305,29 @@ def alerts() -> Response:
     """What fires now and what ended in the period, or what fired in one that is over; notifications, silences."""
     run = runtime()
     now = run.clock.time()
-    every, name = shown(run), asked()
+    models, name = shown(run), asked()
     with one_moment(run.folder.database) as connection:
-        period = _period(connection, every, WEEK)
+        period = _period(connection, models, WEEK)
         span = Span(period.start, period.end)
-        silences = [one for one in list_silences(connection, now) if name is None or one.may_match(model=name)]
-        events = list_events(connection, Subject(every[0].name) if len(every) == 1 else None, span=span)
+        silences = [silence for silence in list_silences(connection, now) if not name or silence.may_match(model=name)]
+        events = list_events(connection, Subject(models[0].name) if len(models) == 1 else None, span=span)
         notifications = listing(connection, dead_first=True, model=name, span=span)
-        fired_alerts = fired(connection, every, span)
+        fired_alerts = fired(connection, models, span)
     dead = sum(notification["state"] == "dead" for notification in notifications)
-    muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
-    parts = alerts_page.arrange((one.latest for one in every), muted)
-    line = overview.alert_line(one.alert for one in parts["up"])
-    firing = any(one.alert.state == "firing" for one in parts["up"])
+    muted = mutes([alert for model in models for alert in model.latest.alerts.values()], silences, now)
+    parts = alerts_page.arrange((model.latest for model in models), muted)
+    up = [line.alert for line in parts["up"]]
     if period.judged is None:
         listed = [alert for alert in fired_alerts if alert["ended"]]
+        summary, firing = overview.alert_line(up), any(alert.state == "firing" for alert in up)
     else:
         listed, firing = fired_alerts, False
-        line = f"{words.counted(len(fired_alerts), 'alert')} fired" if fired_alerts else ""
+        summary = f"{words.counted(len(fired_alerts), 'alert')} fired" if fired_alerts else ""
     return answer(
         "alerts.html",
-        fired_alerts if named() else (alert for one in every for alert in one.alerts()),
-        summary=line or "No alerts",
-        tone="drift" if firing or dead else "warning" if line else "ok",
+        fired_alerts if named() else (alert for model in models for alert in model.alerts()),
+        summary=summary or "No alerts",
+        tone="drift" if firing or dead else "warning" if summary else "ok",
         period=period,
         alerts=listed[:MOST_FIRED],
         left_out=len(listed[MOST_FIRED:]),
@@ -347,8 +346,7 @@ def report() -> Response:
     run, span = runtime(), asked_period(WEEK)
     model = run.find(asked())
     with one_moment(run.folder.database) as connection:
-        found = gather(connection, model.config, span, run.clock.time(), model.name)
-        page = to_html(connection, found, model.config)
+        page = to_html(connection, gather(connection, model.config, span, run.clock.time(), model.name), model.config)
     name = f"report-{iso(span.start)[:16].replace(':', '')}.html"
     return Response(page, content_type="text/html", headers={"Content-Disposition": f"attachment; filename={name}"})
 
@@ -364,58 +362,58 @@ def compare() -> Response:
         both = [load_version(connection, version, model.name) for version in chosen]
         period = _period(connection, [model], WEEK)
         alpha, least = model.config.drift.alpha, model.config.drift.min_samples
-        found = compare_versions(connection, both[0], both[1], Span(period.start, period.end), now, alpha, least)
-    return answer("compare.html", [found.to_json()], period=period, found=found, versions=versions, chosen=chosen)
+        seen = compare_versions(connection, both[0], both[1], Span(period.start, period.end), now, alpha, least)
+    return answer("compare.html", [seen.to_json()], period=period, found=seen, versions=versions, chosen=chosen)
 
 
 @pages.get("/what-to-do")
 def what_to_do() -> Response:
     """What to do about each kind of verdict; messages link to its sections."""
-    records = [one._asdict() for one in guide.SECTIONS]
+    records = [section._asdict() for section in guide.SECTIONS]
     return answer("what-to-do.html", records, intro=guide.INTRO, sections=guide.SECTIONS)
 
 
 @pages.get("/help")
 def words_of_pages() -> Response:
     """What the words of the pages mean."""
-    records = [{"word": word, "means": text} for word, text in TEXTS.items()]
-    return answer("help.html", records)
+    return answer("help.html", [{"word": word, "means": text} for word, text in TEXTS.items()])
 
 
 @pages.get("/monitor")
 def health() -> Response:
     """How the monitor itself is doing."""
     run = runtime()
-    every, checks = shown(run), run.condition.checks()
-    each = [run.facts(one) for one in every]
+    models, checks = shown(run), run.condition.checks()
+    of_models = [run.facts(model) for model in models]
     with one_moment(run.folder.database) as connection:
         gaps = list_gaps(connection, most=50)
-    own, count = each[0].process, words.count
+    own, count = of_models[0].process, words.count
     lag, evaluated = own[families.FOLD_LAG], own.get(families.EVALUATION_TIME)
     last = words.clock_time(evaluated, run.clock.time()) if evaluated else "not yet"
-    refused = ", ".join(f"{n:,} {code}" for code, n in sorted(each[0].rejected.items()))
+    refused = ", ".join(f"{n:,} {code}" for code, n in sorted(of_models[0].rejected.items()))
     facts = {
-        "Predictions recorded": count(sum(one.totals.n for one in every)),
+        "Predictions recorded": count(sum(model.totals.n for model in models)),
         "Predictions that could not be recorded": count(own[families.CAPTURE_DROPPED]),
         "Recorded but not folded yet, for": words.duration(lag) if lag else "nothing waits",
         "Evaluations": f"{count(own[families.EVALUATIONS])}, the last one {last}",
         "Evaluated every": words.duration(own[families.EVALUATION_EVERY]),
-        "Predictions that the model failed": count(sum(one.model[families.MODEL_ERRORS] for one in each)),
+        "Predictions that the model failed": count(sum(facts.model[families.MODEL_ERRORS] for facts in of_models)),
         "Requests refused": refused or "none",
         "Notifications waiting": count(own[families.WAITING]),
         "Notifications not delivered": count(own[families.DEAD_LETTERS]),
         "Database": words.size(own[families.DATABASE_BYTES]),
         "Journal": words.size(own[families.JOURNAL_BYTES]),
     }
-    for one in every:
-        title = one.series.subject.title
-        what = f"{words.counted(len(one.reference.schema.columns), 'column')}, reference {one.reference.identity[:12]}"
-        facts[f"Model {title}"] = f"{what} of {words.counted(one.reference.info.rows, 'row')}"
+    for reference, title in ((model.reference, model.series.subject.title) for model in models):
+        columns = words.counted(len(reference.schema.columns), "column")
+        rows = words.counted(reference.info.rows, "row")
+        facts[f"Model {title}"] = f"{columns}, reference {reference.identity[:12]} of {rows}"
+    condition = run.health()
     return answer(
         "health.html",
-        run.health()["checks"],
+        condition["checks"],
         summary=health_line(run)["text"].removesuffix("."),
-        tone={"ok": "ok", "degraded": "warning", "failing": "drift"}[run.health()["status"]],
+        tone={"ok": "ok", "degraded": "warning", "failing": "drift"}[condition["status"]],
         checks=checks,
         facts=facts,
         gaps=gaps,
@@ -478,36 +476,40 @@ def answer(
         return Response(json.dumps([*records], indent=1) + "\n", status, content_type="application/json")
     if wanted == "csv":
         return Response(to_csv(records), status, content_type="text/csv; charset=utf-8")
-    run, guard = runtime(), current_app.extensions["telltale_guard"]
-    low, high = REFRESH
     fields = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
-    others = {key: value for key, value in fields.items() if key not in (*NAMES, "format")}
-    name = asked()
     named = {name: fields[name] for name in NAMES if fields.get(name) and template not in FORMS}
-    kept = period.kept if period else named
-    body = render(
-        template,
-        kept=kept,
-        here=request.path,
-        performance_page=run.config.outcomes is not None and not (several(run) and name is None),
-        several=several(run),
-        model=run.models.get(name or next(iter(run.models))) if name or not several(run) else None,
-        now=run.clock.time(),
-        refresh=0 if template in FORMS or status != 200 else min(max(run.config.drift.every / 2, low), high),
-        viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "anonymous"},
-        formats={name.upper(): f"{request.path}?{urlencode({**fields, 'format': name})}" for name in ("json", "csv")},
-        period=period,
-        choices=[(text, value, f"{request.path}?{urlencode({**others, 'from': value})}") for text, value in CHOICES],
-        others=others,
-        present=f"{request.path}?{urlencode({**others, 'from': CHOICES[0][1]})}",
-        **context,
-    )
+    kept, (low, high) = period.kept if period else named, REFRESH
+    refresh = 0 if template in FORMS or status != 200 else min(max(runtime().config.drift.every / 2, low), high)
+    body = render(template, kept=kept, period=period, refresh=refresh, **_around(fields), **context)
     if (beside := fields.get("against", "")) not in ("", column_page.REFERENCE) and status == 200:
         kept = kept | {"against": beside}
-    if (before := prefix(run)) or kept:
+    if (before := prefix(runtime())) or kept:
         texts = {key: str(escape(urlencode({key: text}, safe=":"))) for key, text in kept.items()}
         body = OWN_LINK.sub(lambda link: _link_to_same_model(link, before, texts), body)
     return Response(body, status, content_type="text/html; charset=utf-8")
+
+
+def _around(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What every page shows around its view: links, choices of a period, who looks. `fields`: those of the address."""
+    run, name, guard = runtime(), asked(), current_app.extensions["telltale_guard"]
+    others = {key: value for key, value in fields.items() if key not in (*NAMES, "format")}
+    about_one = name is not None or not several(run)
+
+    def here(fields: Mapping[str, str], key: str, value: str) -> str:
+        return f"{request.path}?{urlencode({**fields, key: value})}"
+
+    return {
+        "here": request.path,
+        "performance_page": run.config.outcomes is not None and about_one,
+        "several": several(run),
+        "model": run.models.get(name or next(iter(run.models))) if about_one else None,
+        "now": run.clock.time(),
+        "viewer": {"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "anonymous"},
+        "formats": {form.upper(): here(fields, "format", form) for form in ("json", "csv")},
+        "choices": [(text, value, here(others, "from", value)) for text, value in CHOICES],
+        "others": others,
+        "present": here(others, "from", CHOICES[0][1]),
+    }
 
 
 def _link_to_same_model(link: re.Match[str], prefix: str, kept: Mapping[str, str]) -> str:
