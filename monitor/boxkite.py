@@ -68,8 +68,8 @@ class ModelMonitoringService:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[bytes, str]:
         """Body and content type of `/metrics`; `params`, which chose metrics by name, are ignored."""
-        given = {name.lower(): value for name, value in (headers or {}).items()}
-        return self.monitor.metrics(given.get("accept", ""))
+        accepted = [value for name, value in (headers or {}).items() if name.lower() == "accept"]
+        return self.monitor.metrics(accepted[0] if accepted else "")
 
     @classmethod
     def export_text(

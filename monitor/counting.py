@@ -61,8 +61,8 @@ def aligned(rows: Any, predictions: Any, schema: Schema) -> list[Any]:
 
     Raises InputError.
     """
-    for name, given in (("rows", rows), ("predictions", predictions)):
-        if given is None:
+    for name, part in (("rows", rows), ("predictions", predictions)):
+        if part is None:
             raise InputError("wrong_length", f"{name}: None is no table", None, 422)
     if (rows.shape[0] if hasattr(rows, "shape") else len(rows) if hasattr(rows, "__len__") else 1) == 0:
         return []

@@ -55,11 +55,7 @@ class Folding:
 
     def _read(self) -> dict[str, Readings]:
         of_models = {model.instruments for model in self._journals.models.values()}
-        return {one.key: one.read() for one in {self._instruments, *of_models}}
-
-    def readings_of(self, model: Watched) -> Readings:
-        """What was counted of a model."""
-        return self.readings.get(model.instruments.key) or Readings()
+        return {instruments.key: instruments.read() for instruments in {self._instruments, *of_models}}
 
     def fold(self) -> None:
         """Enter what has come by now. Raises StoreError if the database file was replaced: writes would be lost."""
@@ -87,8 +83,8 @@ class Folding:
         series, now = model.series, self._clock.time()
         source = f"batch/{series.id}/{key:016x}" if key else "batch"
         time = now if time is None else time
-        start = math.floor(time / base) * base
-        counts = {(series, start): Batch(batch.n, batch.counts, batch.sums)} if batch.n else {}
+        window = series, math.floor(time / base) * base
+        counts = {window: Batch(batch.n, batch.counts, batch.sums)} if batch.n else {}
         handover = Handover(iso(now), counts, model.source.named(batch.unseen), rows=batch.n, newest=time)
 
         def commit() -> bool:

@@ -11,7 +11,7 @@ from monitor.config.load import Config
 from monitor.exposition import families as f
 from monitor.exposition.snapshot import Health, Latency
 from monitor.folding import INSTRUMENTS, Folding
-from monitor.instruments import SECONDS
+from monitor.instruments import SECONDS, Readings
 from monitor.journals import Journals
 from monitor.schedule import Schedule
 from monitor.store.file.folder import DataFolder
@@ -65,12 +65,12 @@ class Condition:
         self.deliveries: Sequence[Delivery] = deliveries(connection, self._receivers)
         self._gaps, _ = lost_predictions(connection)
         self._damage, self._tallies = last_damage(connection), read_tallies(connection)
-        self._outcomes = {name: one.count_outcomes(connection) for name, one in self._journals.models.items()}
+        self._outcomes = {name: model.count_outcomes(connection) for name, model in self._journals.models.items()}
         self._database_bytes = self._folder.database.stat().st_size
 
     def facts(self, model: Watched) -> Health:
         """How the process and a model are doing, as `/metrics` shows it."""
-        readings, journals = self._folding.readings_of(model), self._journals
+        readings, journals = self._folding.readings.get(model.instruments.key) or Readings(), self._journals
         sources = [origin(source.name) for source in model.sources]
         repeated = sum(self._tallies.get((source, "repeated"), 0) for source in sources)
         return Health(
@@ -84,23 +84,23 @@ class Condition:
                 f.EVALUATION_LATE: self._schedule.late,
                 **({f.EVALUATION_TIME: self.evaluated} if self.evaluated else {}),
                 f.EVALUATION_EVERY: self._every,
-                f.WAITING: sum(one.pending for one in self.deliveries),
-                f.DEAD_LETTERS: sum(one.dead for one in self.deliveries),
+                f.WAITING: sum(receiver.pending for receiver in self.deliveries),
+                f.DEAD_LETTERS: sum(receiver.dead for receiver in self.deliveries),
             },
             model={f.MODEL_ERRORS: readings.model_errors, f.REPEATED: repeated},
             rejected=self._folding.readings[INSTRUMENTS].rejected,
-            notifications={(one.receiver, key): n for one in self.deliveries for key, n in one.totals.items()},
+            notifications={(to.receiver, key): n for to in self.deliveries for key, n in to.totals.items()},
             latency=Latency(SECONDS, tuple(readings.seconds), readings.seconds_sum),
             outcomes=self._outcomes.get(model.name),
         )
 
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
-        found = [Check("models", "failing", f"{name} is not served: {why}") for name, why in self.failed.items()]
+        checks = [Check("models", "failing", f"{name} is not served: {why}") for name, why in self.failed.items()]
         if self.refused_reload is not None:
             since, why = self.refused_reload
-            found.append(Check("reload", "degraded", f"the last one was refused, all stays as it was: {why}", since))
-        return [*found, self._capture(), *self._pulled(), self._store(), self._evaluation(), self._delivery()]
+            checks.append(Check("reload", "degraded", f"the last one was refused, all stays as it was: {why}", since))
+        return [*checks, self._capture(), *self._pulled(), self._store(), self._evaluation(), self._delivery()]
 
     def _capture(self) -> Check:
         """Whether predictions are recorded. Damage to the record is shown for a day."""
@@ -142,9 +142,8 @@ class Condition:
     def _evaluation(self) -> Check:
         """Whether drift is worked out on time."""
         schedule, models = self._schedule, self._journals.models.values()
-        if schedule.failing_since is not None:
-            detail = "drift cannot be worked out; the log says why"
-            return Check("evaluation", "failing", detail, schedule.failing_since)
+        if (since := schedule.failing_since) is not None:
+            return Check("evaluation", "failing", "drift cannot be worked out; the log says why", since)
         failing = {rule: since for model in models for rule, since in model.evaluator.failing.items()}
         if failing:
             detail = f"cannot be evaluated: {', '.join(sorted(failing))}; the log says why"
@@ -155,8 +154,8 @@ class Condition:
 
     def _delivery(self) -> Check:
         """Whether alerts reach people."""
-        waiting, dead = sum(one.pending for one in self.deliveries), sum(one.dead for one in self.deliveries)
-        oldest = min((from_iso(one.oldest) for one in self.deliveries if one.oldest), default=None)
+        waiting, dead = (sum(getattr(to, what) for to in self.deliveries) for what in ("pending", "dead"))
+        oldest = min((from_iso(to.oldest) for to in self.deliveries if to.oldest), default=None)
         if dead:
             return Check("delivery", "degraded", f"{dead} notifications could not be delivered; see the alerts page")
         if oldest is not None and self._clock.time() - oldest > 300:

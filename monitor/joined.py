@@ -89,10 +89,10 @@ class Joined:
 
     def outcome_results(self, model: str | None, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were recorded here; see `Runtime.outcome_results`."""
-        found: dict[str, int] = self.ask("outcome_results", model, first, rows, NAMED + self._worker.key)
-        return found
+        results: dict[str, int] = self.ask("outcome_results", model, first, rows, NAMED + self._worker.key)
+        return results
 
-    def ask(self, name: str, *given: Any, **named: Any) -> Any:
+    def ask(self, name: str, *arguments: Any, **named: Any) -> Any:
         """Call a method of the runtime, in whichever process it is. Raises what it raises, and StoreError.
 
         Waits for a process that takes the folder over. What could be counted twice is not asked twice.
@@ -100,16 +100,15 @@ class Joined:
         deadline = time.monotonic() + TAKEOVER
         while True:
             if self.runtime is not None:
-                return getattr(self.runtime, name)(*given, **named)
+                return getattr(self.runtime, name)(*arguments, **named)
             try:
-                return ask(self.folder.path, name, given, named)
+                return ask(self.folder.path, name, arguments, named)
             except (OSError, EOFError) as error:
                 sent = not isinstance(error, FileNotFoundError | ConnectionRefusedError)
                 if time.monotonic() > deadline or (sent and name == "add"):
-                    raise StoreError(
-                        f"process {owner(self.folder.path)}, which holds {self.folder.path}, cannot be asked "
-                        f"({error!r}); what is recorded here is counted by the one that holds it next"
-                    ) from error
+                    holder = f"process {owner(self.folder.path)}, which holds {self.folder.path}"
+                    later = "what is recorded here is counted by the one that holds it next"
+                    raise StoreError(f"{holder}, cannot be asked ({error!r}); {later}") from error
             time.sleep(EVERY / 10)
 
     def _introduce(self) -> None:

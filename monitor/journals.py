@@ -31,14 +31,13 @@ class Journals:
 
     def add(self, model: str, key: str, token: str, first: int, folder: Path, series: Series | None = None) -> None:
         """Follow one more journal of a model; see `Watched.open_journal`. Raises KeyError for an unknown model."""
-        watched, given = self.models[model], (key, token, first, folder, series)
-        found = self._transaction(lambda connection: watched.open_journal(connection, *given))
-        self.take_up(watched, key, found)
+        watched, what = self.models[model], (key, token, first, folder, series)
+        self.take_up(watched, key, self._transaction(lambda connection: watched.open_journal(connection, *what)))
 
-    def take_up(self, model: Watched, key: str, found: Followed) -> None:
+    def take_up(self, model: Watched, key: str, journal: Followed) -> None:
         """Follow a journal that was opened in a transaction, once that is committed."""
-        model.follow(key, found)
-        self.include(found.source, found.outcomes)
+        model.follow(key, journal)
+        self.include(journal.source, journal.outcomes)
 
     def include(self, predictions: Source, outcomes: Source | None = None) -> None:
         """Read these sources too."""
@@ -58,11 +57,11 @@ class Journals:
 
     def put_away(self) -> None:
         """Follow the retired journals no longer that are needed no more."""
-        for one in list(self._retired):
-            model, key, done = one
+        for retired in list(self._retired):
+            model, key, done = retired
             gone = [source for source in self.models[model].followed[key][:2] if source is not None]
             if all(source.settled for source in gone):
-                self._retired.remove(one)
+                self._retired.remove(retired)
                 self.dropped_before += gone[0].dropped
                 self.sources = [source for source in self.sources if source not in gone]
                 self.models[model].unfollow(key)
@@ -96,4 +95,6 @@ class Journals:
     @property
     def dropped(self) -> int:
         """Predictions that were answered and could not be recorded, since the first start."""
-        return self.dropped_before + sum(one.dropped for one in self.sources if not isinstance(one, OutcomeSource))
+        return self.dropped_before + sum(
+            source.dropped for source in self.sources if not isinstance(source, OutcomeSource)
+        )

@@ -136,8 +136,8 @@ class Runtime:
         self.journals = Journals(self.writer.transaction, self.models)
         _, self.journals.dropped_before = lost_predictions(connection)
         self.workers = Workers(self.folder, clock, self.writer.transaction, self.journals)
-        given = self.folder, clock, self.writer, self.ledger, self.journals, self.workers, self.instruments
-        self.folding = Folding(*given)
+        entering = self.ledger, self.journals, self.workers, self.instruments
+        self.folding = Folding(self.folder, clock, self.writer, *entering)
         self.announcer = Announcer(config, self.writer, clock, config.server.url)  # until `listens_on`
         retire(connection, self.announcer.names, clock.time())
         self.schedule = Schedule(self._run, config.drift.every, clock)
@@ -155,13 +155,13 @@ class Runtime:
         self, connection: sqlite3.Connection, watch: Watch, why: str = "", worker: Worker | None = None
     ) -> Watched:
         """Begin to watch a model; with a `worker`, another version of it beside that which it replaces."""
-        beside = None if worker is None else self.models[watch.name]
+        beside, instruments = None if worker is None else self.models[watch.name], self.instruments
         if beside is not None:
             instruments = beside.instruments
-        else:
-            instruments = read_instruments(connection, watch.name) if self.config.models else self.instruments
-        given = self.folder, self.ledger, self.config.share(watch.name), self.clock, self.replica, why
-        return Watched(connection, watch, *given, instruments, beside, worker)
+        elif self.config.models:
+            instruments = read_instruments(connection, watch.name)
+        about = self.config.share(watch.name), self.clock, self.replica, why, instruments
+        return Watched(connection, watch, self.folder, self.ledger, *about, beside, worker)
 
     def exchange(self, config: Config, watches: Sequence[Watch]) -> None:
         """Watch other versions of some models from now on, or more models, by other settings; not the writer's thread.
@@ -174,12 +174,12 @@ class Runtime:
             self.config = config
 
             def open_all(connection: sqlite3.Connection) -> list[Watched]:
-                return [self._watch(connection, one, "", workers.get(one.name)) for one in watches]
+                return [self._watch(connection, watch, "", workers.get(watch.name)) for watch in watches]
 
             try:
-                for one in watches:
-                    if one.name in self.models:
-                        workers[one.name] = Worker(self.folder.path, [one], config, self.clock)
+                for watch in watches:
+                    if watch.name in self.models:
+                        workers[watch.name] = Worker(self.folder.path, [watch], config, self.clock)
                 with self.ledger.opening():
                     opened = self.writer.transaction(open_all)
             except BaseException:
@@ -202,9 +202,9 @@ class Runtime:
 
         self.writer.run(exchange)
 
-    def reloaded(self, said: str, good: bool) -> None:
+    def reloaded(self, outcome: str, good: bool) -> None:
         """Note what became of a reload, for health."""
-        self.condition.refused_reload = None if good else (self.clock.time(), said)
+        self.condition.refused_reload = None if good else (self.clock.time(), outcome)
 
     def find(self, name: str | None = None) -> Watched:
         """The model of a name, or the one that there is. Raises InputError for an unknown name, or none of several."""
@@ -340,9 +340,9 @@ class Runtime:
             return
         from monitor.report.sending import send_due  # templates and figures, which others do not need
 
-        given = self.folder.database, self.writer.call, self.announcer.receivers, self.announcer.link
+        to = self.announcer.receivers, self.announcer.link
         try:
-            send_due(self.config, *given, now)
+            send_due(self.config, self.folder.database, self.writer.call, *to, now)
         except Exception:
             self._report_after = monotonic + 3600
             log.exception("the report cannot be made; it is tried again in an hour")
@@ -400,8 +400,7 @@ class Runtime:
         models = [self.find(name)] if name or batch else list(self.models.values())
 
         def judge(connection: sqlite3.Connection) -> tuple[DriftResult, ...]:
-            found = (model.evaluator.judge(connection, start, end, batch) for model in models)
-            return tuple(result for results in found for result in results)
+            return tuple(result for model in models for result in model.evaluator.judge(connection, start, end, batch))
 
         return self.writer.call(judge)
 

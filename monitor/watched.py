@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,24 +35,13 @@ from monitor.source.recorder import Record, Recorder
 from monitor.source.table import TableSource
 from monitor.source.targets import TargetsSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
-from monitor.store.records.outcomes import (
-    add_token,
-    newest_token,
-    read_delays,
-    read_sums,
-    read_tallies,
-    read_tokens,
-)
+from monitor.store.records.outcomes import add_token, newest_token, read_delays, read_sums, read_tallies, read_tokens
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 from monitor.words import counted
 
 #: The sources that are pulled, by kind.
-PULLED: dict[str, type[Pulled]] = {
-    "prometheus": PrometheusSource,
-    "scrape": TargetsSource,
-    "table": TableSource,
-}
+PULLED: dict[str, type[Pulled]] = {"prometheus": PrometheusSource, "scrape": TargetsSource, "table": TableSource}
 
 
 class Followed(NamedTuple):
@@ -163,18 +153,13 @@ class Watched:
         waiting = Waiting(folder.path / WAITING / watch.journal, *size)
         if waiting.newest_journal > newest_token(connection):
             waiting.clear()  # its journals are of a database that was replaced
-        journal = JournalSource(
-            source,
+        place, cursor, newest = (
             folder.journal / watch.journal,
-            self.series,
             read_cursor(connection, source),
-            self.config,
-            self._clock,
-            self._find,
-            waiting,
-            why=why,
-            newest=newest_moment(connection) or "",
+            newest_moment(connection),
         )
+        parts = self.config, self._clock, self._find, waiting
+        journal = JournalSource(source, place, self.series, cursor, *parts, why=why, newest=newest or "")
         if journal.opening is not None:
             ledger.keep(connection, source, journal.opening, now)
         add_token(connection, journal.recorder.token, source, journal.recorder.start, now)
@@ -199,8 +184,9 @@ class Watched:
         self, connection: sqlite3.Connection, name: str, folder: Path, series: Series, journal: int = 0
     ) -> OutcomeSource:
         cursor, load = read_cursor(connection, name), partial(load_series, connection)
-        given = self._predictions, cursor, self.config, self._clock, self._find, load
-        return OutcomeSource(name, folder, series, *given, journal)
+        return OutcomeSource(
+            name, folder, series, self._predictions, cursor, self.config, self._clock, self._find, load, journal
+        )
 
     def open_journal(
         self,
@@ -222,24 +208,23 @@ class Watched:
         tokens = read_tokens(connection, origin(self.source.name))
         number, folders = tokens[int(token, 16)].journal, (folder / "journal", folder / OUTCOMES)
         cursor, kept = read_cursor(connection, name), self.source.kept
-        given = cursor, self.config, self._clock, self._find, kept
-        source = JournalSource(name, folders[0], series, *given, number)
+        source = JournalSource(name, folders[0], series, cursor, self.config, self._clock, self._find, kept, number)
         outcomes = None
         if self.outcomes is not None:
             name = f"{origin(self.outcomes.name)}@{key}"
             outcomes = self._open_outcomes(connection, name, folders[1], series, number)
         return Followed(source, outcomes, tokens)
 
-    def follow(self, key: str, found: Followed) -> None:
+    def follow(self, key: str, journal: Followed) -> None:
         """Join outcomes to the predictions of another journal from now on."""
-        self.followed[key] = found
-        self._predictions.sources = [*self._predictions.sources, found.source]
-        self._predictions.tokens = found.tokens
+        self.followed[key] = journal
+        self._predictions.sources = [*self._predictions.sources, journal.source]
+        self._predictions.tokens = journal.tokens
 
     def unfollow(self, key: str) -> None:
         """Forget a journal of which everything is folded and committed."""
         source = self.followed.pop(key).source
-        self._predictions.sources = [one for one in self._predictions.sources if one is not source]
+        self._predictions.sources = [other for other in self._predictions.sources if other is not source]
         self.source.kept.shut(source.base >> JOURNAL_BITS)
 
     @property
@@ -304,7 +289,7 @@ class Watched:
         """Everything that `/metrics` shows of it, at one moment."""
         latest, totals = self.latest, self.totals
         performance = tuple(
-            ShownPerformance(one.rule.name, one.measures, one.coverage, one.results) for one in latest.performance
+            ShownPerformance(by.rule.name, by.measures, by.coverage, by.results) for by in latest.performance
         )
         counted = totals.counts, totals.sums, totals.n, self._since
         return Snapshot(*counted, latest.results, latest.alerts, health, performance)
@@ -316,10 +301,9 @@ class Watched:
             return latest.results
         rows = "1 row is" if latest.waiting == 1 else f"{latest.waiting:,} rows are"
         wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
+        short = ("no traffic", "insufficient data")
         return tuple(
-            result._replace(reason=f"{result.reason}; {wait}")
-            if result.state in ("no traffic", "insufficient data")
-            else result
+            result._replace(reason=f"{result.reason}; {wait}") if result.state in short else result
             for result in latest.results
         )
 
@@ -330,6 +314,7 @@ class Watched:
     def status(self) -> dict[str, Any]:
         """How it stands, as `/api/status` tells it."""
         latest = self.latest
+        states = Counter(alert.state for alert in latest.alerts.values())
         return {
             "model": self.name,
             "model_version": self.version,
@@ -339,8 +324,5 @@ class Watched:
             **at_a_glance(latest.results),
             "evaluated": iso(latest.at) if latest.at else None,
             "learning": latest.learning or None,
-            "alerts": {
-                state: sum(alert.state == state for alert in latest.alerts.values())
-                for state in ("pending", "firing", "resolved")
-            },
+            "alerts": {state: states[state] for state in ("pending", "firing", "resolved")},
         }

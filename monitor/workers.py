@@ -20,17 +20,12 @@ from monitor.errors import StoreError, TelltaleError
 from monitor.journals import Journals
 from monitor.recording import NAMED, REFERENCE, Worker
 from monitor.reference.file import Reference
-from monitor.series import Series
 from monitor.store.file.folder import DONE, SAID, WORKERS, DataFolder, has_ended, workers
 from monitor.store.windows.ledger import drop_cursors, strays
 from monitor.store.windows.rows import add_gap, register_series
 from monitor.watched import Watched
 
 log = logging.getLogger(__name__)
-
-
-def _register(entered: tuple[Subject, Reference, str], connection: sqlite3.Connection) -> Series:
-    return register_series(connection, *entered, served=False)
 
 
 class Workers:
@@ -57,11 +52,11 @@ class Workers:
 
     def discover(self) -> None:
         """Follow workers that have come, and note which have ended. Call it between outcomes and predictions."""
-        found = workers(self._folder.path)
+        paths = workers(self._folder.path)
         if not self._looked:
-            self._transaction(partial(self._note_lost, {NAMED + path.stem for path in found}))
+            self._transaction(partial(self._note_lost, {NAMED + path.stem for path in paths}))
             self._looked = True
-        for path in found:
+        for path in paths:
             if path.name in self._complete | self._refused:
                 continue
             if path.suffix == DONE or (has_ended(path) and not (path / SAID).exists()):
@@ -79,9 +74,9 @@ class Workers:
                 for model in self._followed[key]:
                     self._journals.retire(model, NAMED + key, partial(self._remove, key, model))
 
-    def _note_lost(self, found: Set[str], connection: sqlite3.Connection) -> None:
+    def _note_lost(self, there: Set[str], connection: sqlite3.Connection) -> None:
         """Note a gap for workers that have a cursor and no folder: the database is older than their folders were."""
-        for key in strays(connection, NAMED, found):
+        for key in strays(connection, NAMED, there):
             now, detail = iso(self._clock.time()), "the database fell back behind the journal of a worker"
             log.error("%s, %s; lost: an unknown number of predictions", detail, key)
             add_gap(connection, "damaged", now, now, None, f"{detail}, {key}")
@@ -102,16 +97,20 @@ class Workers:
     def look_after_own(self, sync: float) -> None:
         """Do what is due for this process's own; see `Worker.look_after`."""
         now = self._clock.monotonic()
-        for _, worker in [one for one in self._replaced if one[0] <= now]:
-            worker.close()
-        self._replaced = [one for one in self._replaced if one[0] > now]
-        for worker in (*self._own.values(), *(worker for _, worker in self._replaced)):
+        for until, worker in self._replaced:
+            if until <= now:
+                worker.close()
+        self._replaced = [(until, worker) for until, worker in self._replaced if until > now]
+        for worker in self._all_own():
             worker.look_after(sync)
 
     def close_own(self) -> None:
         """Record nothing more."""
-        for worker in (*self._own.values(), *(worker for _, worker in self._replaced)):
+        for worker in self._all_own():
             worker.close()
+
+    def _all_own(self) -> list[Worker]:
+        return [*self._own.values(), *(worker for _, worker in self._replaced)]
 
     def join(self, key: str) -> None:
         """Follow the journals of a worker. Raises StoreError for one that records for a model that is not here."""
@@ -119,26 +118,25 @@ class Workers:
             return
         path = self._folder.path / WORKERS / key
         try:
-            said: dict[str, Any] = json.loads((path / SAID).read_text("utf-8"))
-            given = {name: (str(one["token"]), str(one["version"])) for name, one in said["models"].items()}
+            worker: dict[str, Any] = json.loads((path / SAID).read_text("utf-8"))
+            recorded = {name: (str(of["token"]), str(of["version"])) for name, of in worker["models"].items()}
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreError(f"what it says of itself cannot be read: {error!r}") from error
         models = self._journals.models
-        if unknown := sorted(given.keys() - models.keys()):
-            raise StoreError(
-                f"process {said.get('pid')} records for {', '.join(unknown)}, and the process that holds "
-                f"{self._folder.path} watches {', '.join(models)}"
-            )
-        for name, (token, version) in given.items():
+        if unknown := sorted(recorded.keys() - models.keys()):
+            what = f"process {worker.get('pid')} records for {', '.join(unknown)}"
+            raise StoreError(f"{what}, and the process that holds {self._folder.path} watches {', '.join(models)}")
+        for name, (token, version) in recorded.items():
             served, reference = models[name], Reference.load(path / name / REFERENCE)
             series = None
             if (version, reference.identity) != (served.version, served.reference.identity):
-                entered = Subject(name, version), reference, iso(self._clock.time())
-                series = self._transaction(partial(_register, entered))
+                subject, now = Subject(name, version), iso(self._clock.time())
+                register = partial(register_series, subject=subject, reference=reference, now=now, served=False)
+                series = self._transaction(register)
                 log.warning(
                     "process %s records for version %s of model %s, with reference %s: it is counted for that, and "
                     "judged once a process of that version holds the folder; this one judges %s",
-                    *(said.get("pid"), version, name, reference.identity[:12], served.version),
+                    *(worker.get("pid"), version, name, reference.identity[:12], served.version),
                 )
             if name not in self._followed.setdefault(key, set()):
                 self._journals.add(name, NAMED + key, token, 1, path / name, series)

@@ -139,13 +139,14 @@ class Stream:
         for kind in (JOURNAL, OUTCOMES):
             for path in (self.folder / kind).glob(NAMES_FILES):
                 self._copy(path, path.stat().st_size, 0, 1)
-            found = [one for one in left_behind(self.folder / kind) if one.opened]
-            for one, head in ((one, one.head) for one in found if one.head is not None and one.head.capacity):
-                until = ready[kind] + 1 if self.journals else next_number([one], 0)
-                slots = min(max(0, until - one.first), head.capacity)
-                self._copy(one.path, RECORDS_AT + slots * head.record_size, RECORDS_AT, head.record_size)
-            if found and self.journals:
-                self.journals[kind].forget(min(ready[kind], found[-1].first - 1))
+            segments = [segment for segment in left_behind(self.folder / kind) if segment.opened]
+            for segment in segments:
+                if (head := segment.head) is not None and head.capacity:
+                    until = ready[kind] + 1 if self.journals else next_number([segment], 0)
+                    slots = min(max(0, until - segment.first), head.capacity)
+                    self._copy(segment.path, RECORDS_AT + slots * head.record_size, RECORDS_AT, head.record_size)
+            if segments and self.journals:
+                self.journals[kind].forget(min(ready[kind], segments[-1].first - 1))
         self.sent = ready.get(JOURNAL, 0)
 
     def finish(self) -> None:
@@ -313,10 +314,10 @@ class Client(Observing):
                     self._begin(self._stream.served, self._stream.folder.parent)
                     self._start()
 
-    def _record_forked(self, *given: Any) -> int:
+    def _record_forked(self, *row: Any) -> int:
         """Record the first prediction after a fork."""
         self._usable()
-        return self._record(*given)
+        return self._record(*row)
 
     def outcome_many(self, ids: Any, values: Any, times: Any = None) -> dict[str, int]:
         """Record what came true for predictions, in the order in which it came; see `Monitor.outcome_many`.
@@ -438,8 +439,8 @@ class Client(Observing):
 
 def _spool_bytes(text: str) -> int:
     with suppress(ValueError, TypeError):
-        if (found := size(text)) >= LEAST_SPOOL:
-            return found
+        if (spool_size := size(text)) >= LEAST_SPOOL:
+            return spool_size
     raise ConfigError(f'spool_size: expected a size of 10 MB or more, such as "1GB", got {text!r}')
 
 

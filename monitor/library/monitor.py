@@ -66,8 +66,8 @@ class Monitor(Observing):
         self._open, self._name = True, ""
         self.models: dict[str, Monitor] = {}
         for name, watched in runtime.models.items():
-            self.models[name] = one = self if len(runtime.models) == 1 else copy(self)
-            one._watch(watched)
+            self.models[name] = monitor = self if len(runtime.models) == 1 else copy(self)
+            monitor._watch(watched)
         if len(runtime.models) != 1:
             for name in ("observe", "observe_many", "add", "outcome", "outcome_many"):
                 setattr(self, name, self._refuse_nameless)
@@ -100,16 +100,16 @@ class Monitor(Observing):
                 return
             root._runtime = runtime = Joined(old.config, old.watches, old.clock, heir=not _unfit)
             root._scrape, root._pid = None, os.getpid()
-            for one in (root, *root.models.values()):
-                one._runtime, one._pid = runtime, root._pid
-                if one._name:
-                    one._watch(runtime.find(one._name))
+            for monitor in (root, *root.models.values()):
+                monitor._runtime, monitor._pid = runtime, root._pid
+                if monitor._name:
+                    monitor._watch(runtime.find(monitor._name))
             _parents.append(old)
             root._start()
 
-    def _rejoin_and_record(self, *given: Any, **named: Any) -> int:
+    def _rejoin_and_record(self, *row: Any) -> int:
         self._rejoin()
-        return self._record(*given, **named)
+        return self._record(*row)
 
     def _watch(self, watched: Watched | Recording) -> None:
         """Be about one model."""
@@ -122,10 +122,8 @@ class Monitor(Observing):
         return self._runtime.find(self._name or None)
 
     def _refuse_nameless(self, *_: Any, **__: Any) -> NoReturn:
-        name = next(iter(self.models))
-        raise InputError(
-            "which_model", f"there are several models; say which, as in models[{name!r}].observe", None, 422
-        )
+        such = f"models[{next(iter(self.models))!r}].observe"
+        raise InputError("which_model", f"there are several models; say which, as in {such}", None, 422)
 
     @classmethod
     def open(
@@ -154,7 +152,7 @@ class Monitor(Observing):
         try:
             settings = config if isinstance(config, Config) else Config.load(config)
             if data is not None:
-                settings = replace(settings, data=replace(settings.data, path=str(data)))
+                settings = settings.at(str(data))
             if settings.models and not (reference is None and version is None):
                 raise ConfigError("reference, version: with [models.NAME] the settings say them, for each model")
             if not (isinstance(reference, Reference) or settings.models):
@@ -207,17 +205,15 @@ class Monitor(Observing):
         monitor = cls.__new__(cls)
         monitor.models = defaultdict(lambda: monitor)
         monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
-        log.error(
-            "the monitor did not start; predictions go on and are not recorded: %s; %s",
-            *(monitor.error, "fix that and start the service again"),
-        )
+        what = "the monitor did not start; predictions go on and are not recorded"
+        log.error("%s: %s; fix that and start the service again", what, monitor.error)
         return monitor
 
     def _never_raise(self) -> None:
         super()._never_raise()
-        for one in self.models.values():
-            if not one._quiet:
-                one._never_raise()
+        for monitor in self.models.values():
+            if not monitor._quiet:
+                monitor._never_raise()
 
     @property
     def _recorder(self) -> Recorder:
@@ -241,8 +237,8 @@ class Monitor(Observing):
         if not self._open or os.getpid() != self._pid or (self not in _opened):
             return
         _opened.discard(self)
-        for one in (self, *self.models.values()):
-            one._open, one._record = False, refuse_closed
+        for monitor in (self, *self.models.values()):
+            monitor._open, monitor._record = False, refuse_closed
         self._stop_metrics()
         try:
             if not isinstance(self._runtime, Joined):
@@ -336,8 +332,8 @@ class Monitor(Observing):
         span = _span(time_ns(until) / 1e9 - 86_400 if start is None else start, until)
         runtime.fold()
         with one_moment(runtime.folder.database) as connection:
-            made = file.gather(connection, config, span, now, config.model.name)
-            return replace(made, page=file.to_html(connection, made, config))
+            report = file.gather(connection, config, span, now, config.model.name)
+            return replace(report, page=file.to_html(connection, report, config))
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""
@@ -349,7 +345,7 @@ class Monitor(Observing):
         Those without enough rows say if rows wait in a window that has not ended.
         """
         if not self._name:
-            return tuple(result for one in self.models.values() for result in one.drift())
+            return tuple(result for monitor in self.models.values() for result in monitor.drift())
         return self._usable().drift(self._name)
 
     def alerts(self) -> list[dict[str, Any]]:
@@ -434,13 +430,15 @@ FORK_PATIENCE = 5.0
 
 
 def _held() -> list[Runtime]:
-    found = (one._runtime.runtime if isinstance(one._runtime, Joined) else one._runtime for one in list(_opened))
-    return [runtime for runtime in found if runtime is not None]
+    runtimes = (monitor._runtime for monitor in list(_opened))
+    held = (runtime.runtime if isinstance(runtime, Joined) else runtime for runtime in runtimes)
+    return [runtime for runtime in held if runtime is not None]
 
 
 def _before_fork() -> None:
     """Have the writers pause: SQLite's own state is copied as well."""
-    _forking.paused = [one.writer for one in _held() if one.writer.busy.acquire(timeout=FORK_PATIENCE)]
+    writers = [runtime.writer for runtime in _held()]
+    _forking.paused = [writer for writer in writers if writer.busy.acquire(timeout=FORK_PATIENCE)]
 
 
 def _after_fork_in_parent() -> None:
@@ -457,11 +455,11 @@ def _after_fork() -> None:
         if runtime.writer in _forking.paused:
             runtime.writer.abandon()
     _unfit = database_is_open() or LOADING.locked()
-    for monitor in _opened:
-        for one in (monitor, *monitor.models.values()):
-            one._record = one._rejoin_and_record
-        if monitor._scrape is not None:
-            monitor._scrape.abandon()
+    for root in _opened:
+        for monitor in (root, *root.models.values()):
+            monitor._record = monitor._rejoin_and_record
+        if root._scrape is not None:
+            root._scrape.abandon()
 
 
 def _at_exit() -> None:

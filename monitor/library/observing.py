@@ -96,10 +96,10 @@ class Observing(ABC):
             method, nothing = getattr(self, name), NOTHING[name]
 
             @wraps(method)
-            def call(*given: Any, **named: Any) -> Any:
+            def call(*arguments: Any, **named: Any) -> Any:
                 if self._works:
                     try:
-                        return method(*given, **named)
+                        return method(*arguments, **named)
                     except Exception as error:
                         kind = (type(error).__name__, getattr(error, "code", ""))
                         if kind not in logged:
@@ -185,14 +185,13 @@ class Observing(ABC):
         stamps = None if times is None else times_ns(times, len(columns[0]))
         if ids is not None and len(ids) != len(columns[0]):
             raise InputError("wrong_length", f"{len(ids)} ids for {len(columns[0])} rows", "ids", 422)
-        keys = None if ids is None else keys_of("" if one is None else str(one) for one in ids)
+        keys = None if ids is None else keys_of("" if own is None else str(own) for own in ids)
         for values in encoded(columns, recorder.encoder):
             if recorded and len(recorded) % FLUSH_EVERY == 0:
                 self._flush()
             part = slice(len(recorded), len(recorded) + len(values))
-            recorded += recorder.record_encoded(
-                values, None if stamps is None else stamps[part], None if keys is None else keys[part]
-            )
+            their_times, their_keys = None if stamps is None else stamps[part], None if keys is None else keys[part]
+            recorded += recorder.record_encoded(values, their_times, their_keys)
         return recorded
 
     def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
@@ -205,10 +204,10 @@ def refuse_closed(*_: Any) -> NoReturn:
     raise StoreError("the monitor is closed")
 
 
-def check_on_error(given: str) -> None:
-    """Raise ConfigError if `given` is no choice of `on_error`."""
-    if given not in ("raise", "log"):
-        raise ConfigError(f'on_error: expected "raise" or "log", got {given!r}')
+def check_on_error(choice: str) -> None:
+    """Raise ConfigError for what is no choice of `on_error`."""
+    if choice not in ("raise", "log"):
+        raise ConfigError(f'on_error: expected "raise" or "log", got {choice!r}')
 
 
 def record_outcomes(recorder: OutcomeRecorder, ids: Any, values: Any, times: Any) -> Iterator[tuple[int, int]]:
@@ -216,12 +215,13 @@ def record_outcomes(recorder: OutcomeRecorder, ids: Any, values: Any, times: Any
 
     Raises InputError, and records none, if one is wrong.
     """
-    names, given = list(ids), list(values)
-    if len(names) != len(given):
-        raise InputError("wrong_length", f"{len(given)} outcomes for {len(names)} ids", None, 422)
-    for row, value in enumerate(given):
+    names, outcomes = list(ids), list(values)
+    if len(names) != len(outcomes):
+        raise InputError("wrong_length", f"{len(outcomes)} outcomes for {len(names)} ids", None, 422)
+    for row, value in enumerate(outcomes):
         read_outcome(recorder.target, value, f"row {row}")
     known = None if times is None else times_ns(times, len(names)) / 1e9
     for start in range(0, len(names), CHUNK):
         part = slice(start, start + CHUNK)
-        yield recorder.record(names[part], given[part], None if known is None else known[part], start), len(names[part])
+        known_then = None if known is None else known[part]
+        yield recorder.record(names[part], outcomes[part], known_then, start), len(names[part])

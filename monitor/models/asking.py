@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,15 +100,20 @@ def _known(
         known = facts.knowledge(loaded.estimator, [name for name, _ in pairs])
     except ModelError as error:
         raise ModelError(f"{loaded.path}: {error}") from None
-    found = {}
+    fitting = {}
     for name, position in pairs:
         if position is not None and name in known:
             column = features[position]
             if _agrees(column, known[name]):
-                found[column.name] = known[name]
+                fitting[column.name] = known[name]
             elif known[name].sure:
-                raise _disagreement(column, known[name], loaded.path, reference)
-    return found
+                texts = sorted(set(map(canonical, known[name].values)) - {MISSING})
+                raise ModelError(
+                    f"{loaded.path}: the model knows {column.name!r} as {', '.join(map(repr, texts[:3]))}, and "
+                    f"{reference} as {', '.join(map(repr, column.categories[:3]))}; make the reference from the "
+                    "model's training data"
+                )
+    return fitting
 
 
 def _agrees(column: Column, known: Known) -> bool:
@@ -115,21 +121,12 @@ def _agrees(column: Column, known: Known) -> bool:
 
     Texts are held as they are against texts that something in the model may have written.
     """
-    values, codes = [one for one in known.values if canonical(one) != MISSING], Codes(column.categories)
-    if known.dtype == "onnx" or not values or not column.categories:
+    texts, codes = [text for text in map(canonical, known.values) if text != MISSING], Codes(column.categories)
+    if known.dtype == "onnx" or not texts or not column.categories:
         return True
-    if not known.sure and all(isinstance(one, str) for one in values):
-        return any(canonical(one) in codes.exact for one in values)
-    return any(codes.find(canonical(one)) is not None for one in values)
-
-
-def _disagreement(column: Column, known: Known, path: Path, reference: str) -> ModelError:
-    """A reference whose categories are none of those that a model was fitted with."""
-    texts = sorted({canonical(one) for one in known.values} - {MISSING})
-    return ModelError(
-        f"{path}: the model knows {column.name!r} as {', '.join(map(repr, texts[:3]))}, and {reference} as "
-        f"{', '.join(map(repr, column.categories[:3]))}; make the reference from the model's training data"
-    )
+    if not known.sure and all(isinstance(value, str) for value in known.values if canonical(value) != MISSING):
+        return any(text in codes.exact for text in texts)
+    return any(codes.find(text) is not None for text in texts)
 
 
 def example_rows(reference: Reference, known: Mapping[str, Known], rows: int = ROWS) -> list[list[Any]]:
@@ -157,9 +154,9 @@ def seen_values(column: Column, counts: Counts, known: Known) -> list[Any]:
         return [text for text, rows in zip(column.categories, counts, strict=False) if rows] or [A_DATE]
     bins = np.flatnonzero(counts[: column.value_bins]).tolist()
     if known.dtype != "onnx":
-        own = {as_number(canonical(one)) for one in known.values}
-        numbers = sorted(float(one) for one in own if isinstance(one, (int, float)) and math.isfinite(one))
-        if inside := [one for one in numbers if int(np.searchsorted(column.edges, one)) in bins]:
+        own = {as_number(canonical(value)) for value in known.values}
+        numbers = sorted(float(number) for number in own if isinstance(number, (int, float)) and math.isfinite(number))
+        if inside := [number for number in numbers if int(np.searchsorted(column.edges, number)) in bins]:
             return inside
     return [_of_bin(column, position) for position in bins if column.edges] or [0.0]
 
@@ -184,7 +181,7 @@ class Trial:
     @property
     def answered(self) -> int:
         """Number of rows that were answered."""
-        return sum(one is not None for one in self.answers)
+        return sum(answer is not None for answer in self.answers)
 
     def differs(self, other: Trial) -> int | None:
         """Return the first row that was answered differently in two forms; None if there is none."""
@@ -205,8 +202,9 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
     readings = [_inputs(features, fit, as_text) for as_text in (False, True)]
     if readings[0] == readings[1]:
         del readings[1]
-    plain = all(one.source is not None and one.values.plain for one in readings[0])
-    fitted_with_frame = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
+    plain = all(read.source is not None and read.values.plain for read in readings[0])
+    as_pandas_has_them = any(known.category or known.whole for known in fit.known.values())
+    fitted_with_frame = not is_onnx and (fit.named or as_pandas_has_them)
     if fitted_with_frame and not pandas and not plain:
         raise ModelError(f"{path}: the model was fitted with a frame of pandas, and needs one: pip install pandas")
     frame_is_array = plain and facts.takes_frames_as_arrays(estimator)
@@ -214,10 +212,8 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
     best = _first_that_answers(path, estimator, _makers(features, arrays, pandas), readings, rows)
     if not best.answered:
         if certain:
-            raise ModelError(
-                f"{path}: the model answers no row of values from {source}: "
-                f"{type(best.error).__name__}: {first_line(best.error)[:300]}"
-            )
+            why = f"{type(best.error).__name__}: {first_line(best.error)[:300]}"
+            raise ModelError(f"{path}: the model answers no row of values from {source}: {why}")
     elif isinstance(best.form, Frame):
         best = _better_than_frame(estimator, best, features, rows, try_array=fitted_with_frame and plain)
     elif isinstance(best.form, Array) and pandas and not frame_is_array:
@@ -243,7 +239,7 @@ def _makers(features: Sequence[Column], arrays: bool, frames: bool) -> list[Make
 
 def _frame_of_whole(inputs: Sequence[Input], features: Sequence[Column]) -> Frame:
     """A frame in which whole numbers are whole: 5 is not 5.0 to a model that writes numbers as texts."""
-    return Frame([_as_whole(one, features) for one in inputs])
+    return Frame([_as_whole(read, features) for read in inputs])
 
 
 def _better_than_frame(
@@ -280,11 +276,12 @@ def _first_that_answers(
     failed = []
     for make in makers:
         trials = [_try_form(estimator, make(inputs), rows) for inputs in readings]
-        best = max(trials, key=lambda one: one.answered)
+        best = max(trials, key=lambda trial: trial.answered)
         if not best.answered:
             failed.append(trials[0])
             continue
-        if any(_first_difference(estimator, best, one, rows) is not None for one in trials if one is not best):
+        others = (trial for trial in trials if trial is not best)
+        if any(_first_difference(estimator, best, other, rows) is not None for other in others):
             pairs = zip(*readings, strict=True)
             column = next(number.name for number, text in pairs if number != text)
             raise ModelError(
@@ -320,10 +317,8 @@ def _answers(estimator: Any, form: Form, rows: Rows) -> list[Answer]:
             raise ModelError(f"the model answered shape {answers.shape} for {len(rows)} rows")
         shares = None
         if facts.has_proba(estimator) and not facts.several_outputs(estimator):
-            try:
+            with suppress(Exception):  # such as that of an SVC which was fitted without probabilities
                 shares = np.asarray(estimator.predict_proba(prepared), dtype=np.float64)
-            except Exception:  # noqa: BLE001 - such as that of an SVC which was fitted without probabilities
-                shares = None
     return [(answers[at], None if shares is None else shares[at]) for at in range(len(rows))]
 
 
@@ -333,9 +328,11 @@ def _first_difference(estimator: Any, best: Trial, other: Trial, rows: Rows) -> 
     return None if at is None or best.differs(_try_form(estimator, best.form, rows)) is not None else at
 
 
-def _same(one: Answer, other: Answer) -> bool:
-    (a, p), (b, q) = one, other
-    return _equal(np.asarray(a), np.asarray(b)) and (p is None or q is None or _equal(p, q))
+def _same(first: Answer, second: Answer) -> bool:
+    (answer, shares), (other, other_shares) = first, second
+    if shares is not None and other_shares is not None and not _equal(shares, other_shares):
+        return False
+    return _equal(np.asarray(answer), np.asarray(other))
 
 
 def _equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -356,12 +353,12 @@ def _inputs(features: Sequence[Column], fit: Fit, as_text: bool) -> tuple[Input,
     return tuple(Input(name, position, values(position)) for name, position in fit.inputs)
 
 
-def _as_whole(one: Input, features: Sequence[Column]) -> Input:
+def _as_whole(read: Input, features: Sequence[Column]) -> Input:
     """Make the values of an input whole numbers, if the reference has seen no others."""
-    column = features[one.source] if one.source is not None else None
-    if column is None or not one.values.plain or not column.means:
-        return one
+    column = features[read.source] if read.source is not None else None
+    if column is None or not read.values.plain or not column.means:
+        return read
     ends = (0, len(column.edges))
     pairs = enumerate(zip(column.means, column.spreads, strict=True))
     whole = all(spread == 0 and (mean.is_integer() or at in ends) for at, (mean, spread) in pairs)
-    return replace(one, values=replace(one.values, whole=True)) if whole else one
+    return replace(read, values=replace(read.values, whole=True)) if whole else read

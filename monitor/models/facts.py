@@ -59,6 +59,10 @@ def attribute(thing: Any, name: str) -> Any:
         return None
 
 
+def _library(thing: Any) -> str:
+    return type(thing).__module__.partition(".")[0]
+
+
 def title(estimator: Any) -> str:
     """Name a model in a word: `GradientBoostingRegressor`, or the last step of a pipeline."""
     steps = attribute(estimator, "steps")
@@ -67,12 +71,11 @@ def title(estimator: Any) -> str:
 
 def inputs(estimator: Any) -> tuple[str, ...] | None:
     """Return the names of the columns that a model was fitted with; None if it was fitted without names."""
-    found = attribute(estimator, "feature_names_in_")
-    if found is None or isinstance(found, str):
-        found = attribute(estimator, "feature_names_")
-    if (found is None or isinstance(found, str)) and _is_booster(estimator):
-        found = estimator.feature_name()
-    names = () if found is None or isinstance(found, str) else tuple(map(str, found))
+    kept = [attribute(estimator, "feature_names_in_"), attribute(estimator, "feature_names_")]
+    if _is_booster(estimator):
+        kept.append(estimator.feature_name())
+    own: Any = next((names for names in kept if names is not None and not isinstance(names, str)), ())
+    names = tuple(map(str, own))
     # CatBoost and LightGBM number the columns of an array.
     return None if all(map(_MADE_UP.fullmatch, names)) else names
 
@@ -105,8 +108,8 @@ def takes_frames_as_arrays(estimator: Any) -> bool:
         parts = [estimator, *estimator.get_params().values()]
     except Exception:  # noqa: BLE001 - a model of another library
         return False
-    own = (type(one).__module__.partition(".")[0] in ("builtins", "numpy", "sklearn") for one in parts)
-    return all(own) and not any(callable(one) or attribute(one, "best_estimator_") for one in parts)
+    own = (_library(part) in ("builtins", "numpy", "sklearn") for part in parts)
+    return all(own) and not any(callable(part) or attribute(part, "best_estimator_") for part in parts)
 
 
 def prediction_kind(estimator: Any) -> Kind | None:
@@ -144,13 +147,13 @@ def _entry(estimator: Any) -> Any:
 def _inner(estimator: Any) -> Iterator[Any]:
     """Models to which this one hands its rows as they are."""
     for name in _INNER:
-        found = attribute(estimator, name)
-        if found is not None and (hasattr(found, "predict") or hasattr(found, "transform")):
-            yield found
+        inner = attribute(estimator, name)
+        if inner is not None and (hasattr(inner, "predict") or hasattr(inner, "transform")):
+            yield inner
     for name in _INNER_LISTS:
-        found = attribute(estimator, name)
-        if isinstance(found, list) and found:
-            yield found[0]
+        models = attribute(estimator, name)
+        if isinstance(models, list) and models:
+            yield models[0]
 
 
 def _is_column_transformer(thing: Any) -> bool:
@@ -167,10 +170,10 @@ def knowledge(estimator: Any, names: Sequence[str]) -> dict[str, Known]:
 
     Raises ModelError if what a model was fitted with cannot be found out.
     """
-    found: dict[str, Known] = {}
+    first: dict[str, Known] = {}
     for name, known in _search(estimator, names):
-        found.setdefault(name, known)
-    return found
+        first.setdefault(name, known)
+    return first
 
 
 def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tuple[str, Known]]:
@@ -179,9 +182,8 @@ def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tupl
         return
     if isinstance(thing, OnnxModel):
         typical: dict[str, tuple[Any, ...]] = {"text": ("",), "boolean": (False, True), "number": (0.5,)}
-        yield from (
-            (name, Known(typical[kind], dtype="onnx")) for name, kind in zip(columns, thing.kinds, strict=False)
-        )
+        for name, kind in zip(columns, thing.kinds, strict=False):
+            yield name, Known(typical[kind], dtype="onnx")
         return
     yield from _known_to_itself(thing, columns)
     for inner, its_columns, sure in _parts(thing, columns):
@@ -194,12 +196,11 @@ def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[s
 
     The names are empty if the columns come to it in another order or number.
     """
-    own, sure = type(thing).__module__.partition(".")[0] not in _LIBRARIES, True
+    own, sure = _library(thing) not in _LIBRARIES, True
     for _, step in attribute(thing, "steps") or ():
         yield step, columns, sure
         columns = () if _is_column_transformer(step) else columns
-        library = type(step).__module__.partition(".")[0]
-        sure = sure and attribute(step, "func") is None and library in _LIBRARIES
+        sure = sure and attribute(step, "func") is None and _library(step) in _LIBRARIES
     if _is_column_transformer(thing):
         for name, step, _ in thing.transformers_ if len(columns) == attribute(thing, "n_features_in_") else ():
             yield step, [columns[position] for position in thing._transformer_to_input_indices.get(name, ())], True
@@ -210,8 +211,8 @@ def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[s
         yield inner, columns, not own
     if own:
         held = list(getattr(thing, "__dict__", {}).values())
-        usable = (one for one in held if callable(attribute(one, "predict")) or callable(attribute(one, "transform")))
-        yield from ((one, columns, False) for one in usable)
+        usable = (it for it in held if callable(attribute(it, "predict")) or callable(attribute(it, "transform")))
+        yield from ((inner, columns, False) for inner in usable)
 
 
 def _known_to_itself(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
@@ -226,8 +227,8 @@ def _known_to_itself(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, 
     elif callable(attribute(thing, "get_booster")) and hasattr(thing, "enable_categorical"):
         yield from _of_xgboost(thing, columns)
     elif isinstance(categories, (list, tuple)):
-        given = attribute(thing, "feature_names_in_")
-        names = list(columns) if given is None else [str(name) for name in given]
+        own = attribute(thing, "feature_names_in_")
+        names = list(columns) if own is None else [str(name) for name in own]
         if len(names) == len(categories):
             for name, values in zip(names, categories, strict=True):
                 yield name, Known(tuple(np.asarray(values, dtype=object).tolist()))
@@ -242,10 +243,9 @@ def _of_lightgbm(booster: Any, columns: Sequence[str]) -> Iterator[tuple[str, Kn
     categories = booster.pandas_categorical
     if not categories:
         return
-    own = booster.feature_name()
-    names = _names_for(own, columns)
+    names = _names_for(booster.feature_name(), columns)
     match = re.search(r"^\[categorical_feature: ([\d,]*)\]$", booster.model_to_string(num_iteration=1), re.MULTILINE)
-    positions = [int(one) for one in match[1].split(",")] if match and match[1] else []
+    positions = [int(position) for position in match[1].split(",")] if match and match[1] else []
     if len(positions) != len(categories):
         raise ModelError(
             f"the LightGBM model was fitted with {len(categories)} categorical columns of pandas, and does not say "
@@ -268,12 +268,12 @@ def _of_xgboost(model: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known
             "the XGBoost model has categorical columns and does not keep their categories, so that other frames would "
             "get other answers; fit it with XGBoost 3.1 or later"
         )
-    for name, kind, one in zip(names, types, kept, strict=True):
+    for name, kind, categories in zip(names, types, kept, strict=True):
         if kind != "c":
             continue
-        values, offsets = one["values"], one.get("offsets")
+        values, offsets = categories["values"], categories.get("offsets")
         if offsets is not None:
             data = bytes(value % 256 for value in values)
             values = [data[a:b].decode("utf-8") for a, b in pairwise(offsets)]
-        dtype = _XGBOOST_TYPES.get(one.get("type"), "") if offsets is None else ""
+        dtype = _XGBOOST_TYPES.get(categories.get("type"), "") if offsets is None else ""
         yield name, Known(tuple(values), category=True, dtype=dtype)

@@ -49,8 +49,8 @@ class Array(Form):
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         super().__init__(inputs)
-        sources = [one.source for one in inputs]
-        self._same = sources == list(range(len(sources))) and all(one.values.plain for one in inputs)
+        in_order = [read.source for read in inputs] == list(range(len(inputs)))
+        self._same = in_order and all(read.values.plain for read in inputs)
 
     def __call__(self, rows: Any) -> Any:
         """Return rows as an array."""
@@ -60,15 +60,13 @@ class Array(Form):
 
     def of_columns(self, columns: Sequence[Any]) -> Any:
         """Return columns as an array. A text such as `1` is no number to an array."""
-        cast = [_values(one, columns) for one in self.inputs]
-        listed = [one for one in cast if not isinstance(one, np.ndarray)]
-        texts = any(one.values.kind == "text" for one in self.inputs)  # also if all of them are missing
-        if not texts and not any(isinstance(v, str) or v is None for one in listed for v in one):
-            try:
-                return np.column_stack([np.asarray(one, dtype=np.float64) for one in cast])
-            except (ValueError, TypeError):
-                pass
-        return np.column_stack([_objects(one) for one in cast])
+        cast = [_values(read, columns) for read in self.inputs]
+        listed = (value for values in cast if not isinstance(values, np.ndarray) for value in values)
+        texts = any(read.values.kind == "text" for read in self.inputs)  # also if all of them are missing
+        if not texts and not any(isinstance(value, str) or value is None for value in listed):
+            with suppress(ValueError, TypeError):
+                return np.column_stack([np.asarray(values, dtype=np.float64) for values in cast])
+        return np.column_stack([_objects(values) for values in cast])
 
 
 class Texts(Form):
@@ -96,10 +94,10 @@ class Frame(Form):
 
     def of_columns(self, columns: Sequence[Any]) -> Any:
         """Return columns as a frame."""
-        return self._pandas.DataFrame({one.name: self._series(one, columns) for one in self.inputs})
+        return self._pandas.DataFrame({read.name: self._series(read, columns) for read in self.inputs})
 
-    def _series(self, one: Input, columns: Sequence[Any]) -> Any:
-        cast, values = _values(one, columns), one.values
+    def _series(self, read: Input, columns: Sequence[Any]) -> Any:
+        cast, values = _values(read, columns), read.values
         if isinstance(cast, np.ndarray):
             return cast
         if values.category or (self._as_category and values.kind == "text"):
@@ -120,26 +118,26 @@ class Frame(Form):
         # In the order of `astype("category")`, which a library may take the codes from.
         known = list(dict.fromkeys(values.known.values()))  # a value may be known by several spellings
         known = known if values.category else sorted(known)
-        seen = set(known)
-        further = [one for one in dict.fromkeys(cast) if one not in seen and one is not None and one == one]
+        seen = {None, *known}
+        further = [value for value in dict.fromkeys(cast) if value not in seen and value == value]
         categories = self._pandas.Index(known + further)
         if values.dtype and not further:
             categories = categories.astype(values.dtype)
-        return self._pandas.Categorical([None if one != one else one for one in cast], categories=categories)
+        return self._pandas.Categorical([None if value != value else value for value in cast], categories=categories)
 
 
-def _values(one: Input, columns: Sequence[Any]) -> Any:
+def _values(read: Input, columns: Sequence[Any]) -> Any:
     """The values of one input: an array of floats, or a list."""
-    if one.source is None:
+    if read.source is None:
         return np.full(len(columns[0]), math.nan)
-    column = columns[one.source]
-    if one.values.plain:
+    column = columns[read.source]
+    if read.values.plain:
         floats = isinstance(column, np.ndarray) and column.dtype.kind == "f"
         return column if floats else np.array(_no_none(column), dtype=np.float64)
-    if one.values.whole and one.values.numeric:
+    if read.values.whole and read.values.numeric:
         listed = _no_none(column.tolist() if isinstance(column, np.ndarray) else column)
         return [int(value) if isinstance(value, float) and value.is_integer() else value for value in listed]
-    return one.values.cast_all(column)
+    return read.values.cast_all(column)
 
 
 def _no_none(values: Sequence[Any]) -> list[Any]:

@@ -53,21 +53,19 @@ def load(path: Path, expected: str = "", source: str = "") -> Loaded:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     if mode & stat.S_IWOTH:
         raise ModelError(f"{path}: everybody may write to it, and loading a model can run its code: chmod o-w {path}")
-    found = hashlib.sha256(data).hexdigest()
-    if expected and expected != found:
-        raise ModelError(
-            f"{path}: its SHA-256 is {found[:12]}…, but {source} was made for {expected[:12]}…; "
-            "train again, or put the matching pair here"
-        )
-    return Loaded(path, load_estimator(path, data), found)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if expected and expected != sha256:
+        what = f"its SHA-256 is {sha256[:12]}…, but {source} was made for {expected[:12]}…"
+        raise ModelError(f"{path}: {what}; train again, or put the matching pair here")
+    return Loaded(path, load_estimator(path, data), sha256)
 
 
 def way_out(path: Path) -> str:
     """Say what to do when a model file is missing: name the model files that are there, or train an example."""
     folder = path.parent
-    found = sorted(one.name for one in folder.glob("*") if one.suffix in SUFFIXES)
-    if found:
-        return f"there is {', '.join(found[:5])}: name it in config.toml, [model] path = {str(folder / found[0])!r}"
+    names = sorted(file.name for file in folder.glob("*") if file.suffix in SUFFIXES)
+    if names:
+        return f"there is {', '.join(names[:5])}: name it in config.toml, [model] path = {str(folder / names[0])!r}"
     return f"`{program()} train` trains an example model"
 
 
@@ -84,7 +82,7 @@ def load_estimator(path: Path, data: bytes) -> Any:
             estimator = read(data)
     except Exception as error:
         raise ModelError(f"{path}: {_what_is_wrong(error)}") from error
-    for text in dict.fromkeys(_said(warning.message) for warning in caught):
+    for text in dict.fromkeys(_warning_line(warning.message) for warning in caught):
         log.warning("%s: %s", path, text)
     if not callable(getattr(estimator, "predict", None)):
         raise ModelError(f"{path}: holds a {type(estimator).__name__}, which has no predict(){_within(estimator)}")
@@ -99,26 +97,26 @@ def load_estimator(path: Path, data: bytes) -> Any:
 def _within(thing: Any) -> str:
     """Name what has a predict() within a dictionary or a list that was saved in place of a model."""
     items = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, (list, tuple)) else ()
-    found = [repr(key) for key, value in items if callable(getattr(value, "predict", None))]
-    return f"; save what is under {found[0]} by itself" if found else ""
+    models = [repr(key) for key, value in items if callable(getattr(value, "predict", None))]
+    return f"; save what is under {models[0]} by itself" if models else ""
 
 
 def _what_is_wrong(error: Exception) -> str:
     """Say in one line why a file cannot be loaded."""
-    said = first_line(error)
+    text = first_line(error)
     if isinstance(error, ModelError):
-        return said
+        return text
     if isinstance(error, ModuleNotFoundError) and error.name:
         library = error.name.partition(".")[0]
         if library in sys.modules or find_spec(library) is not None:
             return f"the model needs {error.name}, which the {library} installed here does not have"
         return f"the model needs the library {error.name!r}, which is not installed"
-    if isinstance(error, AttributeError) and "__main__" in said:
-        return f"{said}: the script that saved the model defined it; put it into a module that can be imported here"
-    return f"cannot be loaded: {type(error).__name__}: {said}"
+    if isinstance(error, AttributeError) and "__main__" in text:
+        return f"{text}: the script that saved the model defined it; put it into a module that can be imported here"
+    return f"cannot be loaded: {type(error).__name__}: {text}"
 
 
-def _said(warning: Warning | str) -> str:
+def _warning_line(warning: Warning | str) -> str:
     """Return a warning in one line: the same one for each part of a model that another scikit-learn saved."""
     was, now = (getattr(warning, name, "") for name in ("original_sklearn_version", "current_sklearn_version"))
     if was:

@@ -61,9 +61,7 @@ class Model:
         value a row, or not a finite number.
         """
         prepared = self.form(rows)
-        if type(rows) is np.ndarray:
-            return plain(np.asarray(self.estimator.predict(prepared)), len(rows))
-        with self._careful(prepared):
+        with nullcontext() if type(rows) is np.ndarray else self._careful(prepared):
             return plain(np.asarray(self.estimator.predict(prepared)), len(rows))
 
     def answer(self, rows: Any) -> list[Sequence[Any]]:
@@ -126,11 +124,16 @@ class Model:
             middle = (number + end) // 2
             number, end = (middle, end) if self.answers(listed[number:middle]) else (number, middle)
         row = listed[number]
-        suspects = [at for at, (value, one) in enumerate(zip(row, self.features, strict=True)) if _strange(value, one)]
+        pairs = enumerate(zip(row, self.features, strict=True))
+        suspects = [at for at, (value, column) in pairs if _strange(value, column)]
         if not suspects or self.answers([row]) or not self.answers([self._mended(row, suspects)]):
             return error
-        alone = (at for at in suspects if not self.answers([self._mended(row, [o for o in suspects if o != at])]))
-        at = next(alone, suspects[0])
+        at = suspects[0]
+        for suspect in suspects:
+            others = [other for other in suspects if other != suspect]
+            if not self.answers([self._mended(row, others)]):
+                at = suspect
+                break
         shown = repr(clean_text(row[at])[:40] if isinstance(row[at], str) else row[at])[:60]
         what = "a missing value" if canonical(row[at]) == MISSING else shown
         where = f"column {self.features[at].name}"
@@ -157,9 +160,9 @@ class Model:
                 if absent := int(counts[column.missing_bin]):
                     rows = f"{column.name!r} is missing in {absent / counts.sum():.1%} of the reference's rows"
                     yield f'{rows}: missing = "allow" lets those through'
-        elif names := self._refuses({at: math.nan if one.numeric else None for at, one in enumerate(features)}):
+        elif names := self._refuses({at: math.nan if col.numeric else None for at, col in enumerate(features)}):
             yield f"the model refuses a missing value (422) in: {names}"
-        texts = [at for at, one in enumerate(self.values) if one.kind == "text" and features[at].categories]
+        texts = [at for at, values in enumerate(self.values) if values.kind == "text" and features[at].categories]
         if names := self._refuses(dict.fromkeys(texts, "__a_text_that_no_reference_has__")):
             yield f"the model refuses a category that it was not fitted with (422) in: {names}"
 
@@ -228,7 +231,7 @@ def join(
     try:
         trial = find_form(loaded, features, fit, rows, certain, source)
     except ModelError:
-        sure = {name: one for name, one in fit.known.items() if one.sure}
+        sure = {name: known for name, known in fit.known.items() if known.sure}
         if len(sure) == len(fit.known):
             raise
         trial = find_form(loaded, features, replace(fit, known=sure), rows, certain, source)
@@ -238,10 +241,11 @@ def join(
         # A model that was fitted with a frame gets an array if it answers the same; the order of columns is compared.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
     model = Model(loaded.estimator, trial.form, loaded.sha256)
-    by_position = {one.source: one.values for one in trial.form.inputs}
+    by_position = {read.source: read.values for read in trial.form.inputs}
     model.values = tuple(by_position[position] for position in range(len(features)))
     model.features, model.optional, model.ignored = tuple(features), fit.dropped, fit.ignored
-    model.example = next((list(row) for row, one in zip(rows, trial.answers, strict=True) if one is not None), [])
+    answered = (list(row) for row, answer in zip(rows, trial.answers, strict=True) if answer is not None)
+    model.example = next(answered, [])
     return model, trial
 
 
@@ -301,10 +305,8 @@ def _check_answers(model: Model, schema: Schema, path: Path) -> None:
     except Exception as error:
         raise ModelError(f"{path}: {first_line(error)}") from error
     if len(columns) != len(schema.predictions):
-        raise ModelError(
-            f"{path}: the model answers {len(columns)} values a row, and the reference has {len(schema.predictions)} "
-            "prediction columns; make the reference for this model"
-        )
+        there = f"the reference has {len(schema.predictions)} prediction columns; make the reference for this model"
+        raise ModelError(f"{path}: the model answers {len(columns)} values a row, and {there}")
     for column, values in zip(schema.predictions, columns, strict=True):
         if column.numeric and isinstance(values[0], str):
             raise ModelError(

@@ -26,36 +26,34 @@ class OnnxModel:
         options.intra_op_num_threads = 1  # one row is too little work to share
         self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._inputs = self._session.get_inputs()
-        outputs = [one.name for one in self._session.get_outputs()]
+        outputs = [output.name for output in self._session.get_outputs()]
         self._label_output = next((name for name in outputs if "label" in name.lower()), outputs[0])
         self._probability_output = next((name for name in outputs if name != self._label_output), None)
-        self._rows = next((one.shape[0] for one in self._inputs if one.shape and isinstance(one.shape[0], int)), None)
-        self._widths = [_width(one.shape) for one in self._inputs]
+        shapes = [tensor.shape for tensor in self._inputs]
+        self._rows = next((shape[0] for shape in shapes if shape and isinstance(shape[0], int)), None)
+        self._widths = [shape[-1] if len(shape) > 1 and isinstance(shape[-1], int) else None for shape in shapes]
         if len(self._inputs) > 1:
             # Of several inputs, one of unknown width holds one column.
             self._widths = [width or 1 for width in self._widths]
         if None not in self._widths:
             self.n_features_in_ = sum(width or 0 for width in self._widths)
         if len(self._inputs) > 1 and set(self._widths) == {1}:
-            self.feature_names_in_ = np.array([one.name for one in self._inputs], dtype=object)
+            self.feature_names_in_ = np.array([tensor.name for tensor in self._inputs], dtype=object)
 
     @property
     def kinds(self) -> list[str]:
         """Return the kind of value of each column: `text`, `boolean` or `number`; empty for any number of columns."""
         kinds = {"tensor(string)": "text", "tensor(bool)": "boolean"}
-        return [
-            kinds.get(one.type, "number")
-            for one, width in zip(self._inputs, self._widths, strict=True)
-            for _ in range(width or 0)
-        ]
+        pairs = zip(self._inputs, self._widths, strict=True)
+        return [kinds.get(tensor.type, "number") for tensor, width in pairs for _ in range(width or 0)]
 
     def _feed(self, rows: Any) -> dict[str, Any]:
         if len(self._inputs) == 1:
             return {self._inputs[0].name: _tensor(rows, self._inputs[0])}
         columns = iter(rows.T if isinstance(rows, np.ndarray) else zip(*rows, strict=True))
         parts = [list(islice(columns, width)) for width in self._widths]
-        named = zip(self._inputs, parts, strict=True)
-        return {one.name: _tensor(list(zip(*part, strict=True)), one) for one, part in named}
+        pairs = zip(self._inputs, parts, strict=True)
+        return {tensor.name: _tensor(list(zip(*part, strict=True)), tensor) for tensor, part in pairs}
 
     def _run(self, output: str, rows: Any) -> Any:
         if self._rows is None or len(rows) == self._rows:
@@ -63,7 +61,7 @@ class OnnxModel:
         if self._rows != 1:
             raise ModelError(f"the ONNX model takes {self._rows} rows at a time, not {len(rows)}")
         parts = [self._session.run([output], self._feed(rows[at : at + 1]))[0] for at in range(len(rows))]
-        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [one for part in parts for one in part]
+        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [row for part in parts for row in part]
 
     def predict(self, rows: Any) -> Any:
         """Return the predictions, shape (n,) or (n, outputs)."""
@@ -79,10 +77,6 @@ class OnnxModel:
             self.classes_ = np.array(list(answers[0]))
             return np.array([[answer[label] for label in answers[0]] for answer in answers])
         return np.asarray(answers)
-
-
-def _width(shape: Any) -> int | None:
-    return shape[-1] if len(shape) > 1 and isinstance(shape[-1], int) else None
 
 
 _TENSORS = {"float": np.float32, "double": np.float64, "int64": np.int64, "int32": np.int32, "bool": np.bool_}

@@ -111,23 +111,23 @@ class Values:
 def values_of(column: Column, known: Known | None, as_text: bool) -> Values:
     """Work out the values of one feature. `as_text`: take numbers among its categories for texts, if no model says."""
     known = known or Known()
-    given = {canonical(one): one for one in known.values}
-    missing = given.pop(MISSING, math.nan)
+    own = {canonical(value): value for value in known.values}
+    missing = own.pop(MISSING, math.nan)
     codes = Codes(column.categories)
-    for text, one in [*given.items()]:  # the reference may spell them otherwise: `true` for the 1 of pandas' booleans
+    for text, value in [*own.items()]:  # the reference may spell them otherwise: `true` for the 1 of pandas' booleans
         code = codes.find(text)
         if code is not None and not math.isnan(code):
-            given.setdefault(column.categories[int(code)], one)
-    numbers = column.numeric and not any(isinstance(one, str) for one in given.values())
+            own.setdefault(column.categories[int(code)], value)
+    numbers = column.numeric and not any(isinstance(value, str) for value in own.values())
     onnx = known.dtype == "onnx"
     if numbers and (onnx or not known.category):
         return Values("number", numeric=True, whole=known.whole)
     if onnx:
-        kind = _kind(given.values())
+        kind = _kind(own.values())
         return Values(kind, known=_typed(column.categories, kind), missing=None)
-    if given:
-        kind = _kind(given.values())
-        return Values(kind, numbers, given, missing, known.category, known.whole, known.dtype, own=True)
+    if own:
+        kind = _kind(own.values())
+        return Values(kind, numbers, own, missing, known.category, known.whole, known.dtype, own=True)
     kind = "number" if column.numeric else _kind_of_texts(column.categories, as_text) if column.categories else "any"
     return Values(kind, known=_typed(column.categories, kind), whole=known.whole)
 
@@ -142,16 +142,16 @@ def _kind_of_texts(categories: Sequence[str], as_text: bool) -> Kind:
     """What the categories of a reference are, as pandas would read them: `007` is no number, and stays a text."""
     if set(categories) <= {"true", "false"}:
         return "boolean"
-    numbers = [as_number(one) for one in categories]
-    if as_text or any(isinstance(one, str) for one in numbers) or set(map(canonical, numbers)) != set(categories):
+    numbers = [as_number(text) for text in categories]
+    if as_text or any(isinstance(number, str) for number in numbers) or set(map(canonical, numbers)) != set(categories):
         return "text"
     return "number"
 
 
 def _typed(categories: Sequence[str], kind: Kind) -> dict[str, Any]:
     if kind == "boolean":
-        return {one: _BOOLEANS.get(one, one) for one in categories}
-    return {one: as_number(one) if kind == "number" else one for one in categories}
+        return {text: _BOOLEANS.get(text, text) for text in categories}
+    return {text: as_number(text) if kind == "number" else text for text in categories}
 
 
 def as_number(text: str) -> Any:
