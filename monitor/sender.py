@@ -56,9 +56,10 @@ class Sender:
         self._rng, self._reach = rng or random.Random(), reach
         self._wake, self._stop = threading.Event(), False
         self._thread: threading.Thread | None = None
-        self._restored = False
+        self._restored, self._failures = False, 0
+        #: What became of an attempt that the store has yet to take.
         self._unsaved: tuple[Item, Decision] | None = None
-        self._failures = 0
+        #: Telegram chats that have moved away.
         self._left: set[str] = set()
         self._chat_key = f"telegram chat of {receiver.name}, configured as {receiver.target}"
 

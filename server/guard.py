@@ -171,12 +171,14 @@ class Guard:
         if origin is None:
             return
         scheme, _, site = origin.lower().partition("://")
-        page, own = _site(site, scheme), _site((host or "").lower(), scheme)
-        if own is not None and not self.knows(own[0]):
-            own = None
-        named = page is not None and page[0] in self._named and page[1] in (_PORTS.get(scheme), own and own[1])
-        at_url = scheme == self._url.scheme and page == _site(self._url.netloc, scheme)
-        if page is None or scheme not in _PORTS or not (page == own or at_url or named):
+        page, asked = _site(site, scheme), _site((host or "").lower(), scheme)
+        own = False
+        if page is not None and scheme in _PORTS:
+            at_url = scheme == self._url.scheme and page == _site(self._url.netloc, scheme)
+            asked = asked if asked is not None and self.knows(asked[0]) else None
+            named = page[0] in self._named and page[1] in (_PORTS[scheme], asked and asked[1])
+            own = page == asked or at_url or named
+        if not own:
             raise InputError("foreign_origin", "a page of another site may not send this", "header Origin", 403)
 
     # The token and sessions.

@@ -190,10 +190,14 @@ def operation(method: str, path: str, query: str, summary: str, answer: Schema |
     error: Schema = {"description": "What is wrong, and where"}
     if not protocol:
         error["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    given = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in re.findall(r"{(\w+)}", path)]
-    given += [{"name": name, "in": "query", "schema": TEXT} for name in query.split(",") if name]
+    in_path = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in re.findall(r"{(\w+)}", path)]
+    in_query = [{"name": name, "in": "query", "schema": TEXT} for name in query.split(",") if name]
     good = {"description": "Done", "content": {kind: {"schema": schema}}}
-    described: Schema = {"summary": summary, "parameters": given, "responses": {"200": good, "default": error}}
+    described: Schema = {
+        "summary": summary,
+        "parameters": in_path + in_query,
+        "responses": {"200": good, "default": error},
+    }
     if body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     if access_of(method, path) == "change" and not protocol:

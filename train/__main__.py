@@ -149,8 +149,11 @@ def reference(options: argparse.Namespace) -> Answer:
         lines += ["These windows suit the traffic; for config.toml:\n", *propose_settings(made.reference, times), ""]
         lines += ["If these rows end shortly before the service begins, their replay lets it begin with them known:"]
         lines += [f"  {words.program()} {_replay(options)}"]
-    reasons = [(one.column, one.missing_share, one.reason) for one in made.decisions]
-    columns = [{"name": c.name, "role": c.role, "kind": c.kind, "missing": m, "reason": why} for c, m, why in reasons]
+    columns = [
+        {"name": of.column.name, "role": of.column.role, "kind": of.column.kind}
+        | {"missing": of.missing_share, "reason": of.reason}
+        for of in made.decisions
+    ]
     data = {"file": str(options.output), "rows": made.reference.info.rows, "bad_rows": made.bad.count}
     data |= {"columns": columns, "left_out": dict(made.left_out), "settings": wanted, "proposal": proposal}
     baseline = made.reference.baseline
@@ -215,10 +218,10 @@ def request_from(options: argparse.Namespace) -> Request:
 
 def _values(text: str) -> list[tuple[str, str, float]]:
     """Read `CAME:ANSWERED=X`, with commas between. Raises DataError."""
-    found = [re.fullmatch(r"(.+):(.+)=(-?[0-9.]+)", part.strip()) for part in text.split(",")]
-    if None in found:
+    matches = [re.fullmatch(r"(.+):(.+)=(-?[0-9.]+)", part.strip()) for part in text.split(",")]
+    if None in matches:
         raise DataError(f"--value {text}: expected CAME:ANSWERED=NUMBER, such as yes:no=-100")
-    return [(one[1], one[2], float(one[3])) for one in found if one]
+    return [(match[1], match[2], float(match[3])) for match in matches if match]
 
 
 def _names(text: str) -> list[str]:
@@ -236,10 +239,11 @@ def describe(made: Made, options: argparse.Namespace) -> Iterator[str]:
         more = "; ..." if made.bad.count > len(made.bad.examples) else ""
         yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
     table: list[tuple[str, ...]] = []
-    for column, missing, reason in ((one.column, one.missing_share, one.reason) for one in made.decisions):
+    for decision in made.decisions:
+        column, missing = decision.column, decision.missing_share
         plain = column.role == "feature" or column.name == "prediction"
         name = column.name if plain else f"{column.name} (prediction)"
-        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", reason))
+        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
     table += [(name, "left out", "", reason) for name, reason in made.left_out]
     yield from ["", *words.table(("column", "kind", "missing", "why"), table, right=[2]), ""]
     yield from _performance(made)

@@ -326,7 +326,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
-    """Return what reads a number of the command line."""
+    """Return the type of an option of the command line: a number from `least` to `most`."""
 
     def read(text: str) -> float:
         number = kind(text)

@@ -59,8 +59,8 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     """
     _check_output(request.output, request.force)
     _check_holdout(request)
-    for name, given in (("--data", request.data), ("--model", request.model), ("--holdout", request.holdout)):
-        if given and given.exists() and request.output.exists() and request.output.samefile(given):
+    for name, file in (("--data", request.data), ("--model", request.model), ("--holdout", request.holdout)):
+        if file and file.exists() and request.output.exists() and request.output.samefile(file):
             raise DataError(f"{request.output}: is the file of {name}; --output FILE writes another")
     model = load(request.model) if request.model else None
     if model and request.proba:

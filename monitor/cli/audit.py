@@ -78,19 +78,20 @@ def verify(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config, options.file, any_version=True) as connection:
         with bar(options, "Checking", len(SEALED), " tables") as progress:
             report = verify_record(connection, progress.update)
-        again = None
+        recomputed = None
         if options.recompute and report.ok:
             with bar(options, "Recomputing", None, " verdicts") as progress:
-                again = recompute(connection, lambda done: progress.update(done - progress.n), Past(connection))
+                recomputed = recompute(connection, lambda done: progress.update(done - progress.n), Past(connection))
     lines = words.table(("table", "rows", "pruned"), report.heads, right=(1, 2))
-    problems = [*report.problems, *(again.problems if again else [])]
+    problems = [*report.problems, *(recomputed.problems if recomputed else [])]
     lines += [f"BAD  {problem.where}: {problem.what}" for problem in problems[:MOST]]
     if len(problems) > MOST:
         lines.append(f"     and {len(problems) - MOST} more")
-    if again is not None:
-        lines.append(f"{again.verdicts} verdicts recomputed, {again.skipped} skipped: their minutes are rolled up")
-    good = report.ok and (again is None or again.ok)
+    if recomputed is not None:
+        skipped = f"{recomputed.skipped} skipped: their minutes are rolled up"
+        lines.append(f"{recomputed.verdicts} verdicts recomputed, {skipped}")
+    good = report.ok and (recomputed is None or recomputed.ok)
     if good:
         lines.append("\nEverything is as it was written.")
-    data = {**report.to_json(), "recomputed": None if again is None else again.to_json()}
+    data = {**report.to_json(), "recomputed": None if recomputed is None else recomputed.to_json()}
     return Answer(lines, data, 0 if good else 1)

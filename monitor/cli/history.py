@@ -120,7 +120,7 @@ def tell(column: Column, span: Span, cells: Timeline, busy: int, onsets: Onsets)
     looked = f"{words.counted(int(cells.n.sum()), 'prediction')} in {words.counted(busy, 'window')}"
     if busy < LEAST_WINDOWS:
         return [f"{where}: {looked}: too few to tell a beginning from chance; take a longer period, or wait."]
-    lengths = sorted({int(x) for x in cells.seconds})
+    lengths = sorted(set(map(int, cells.seconds)))
     looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
     if not onsets:
         return [f"{where}: no change was found in {looked}."]

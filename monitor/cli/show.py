@@ -105,7 +105,8 @@ def alerts_of(connection: sqlite3.Connection, of: Sequence[Subject]) -> list[Ale
     """The alerts that are pending, firing or just resolved; none of model versions that are not judged any more."""
     up = [alert for alert in load_alerts(connection).values() if alert.state != "inactive"]
     judged = {model: judged_version(connection, model) for model in {alert.model for alert in up}}
-    return [alert for alert in up if (alert.model, judged[alert.model]) in {one[:2] for one in of}]
+    shown = {subject[:2] for subject in of}
+    return [alert for alert in up if (alert.model, judged[alert.model]) in shown]
 
 
 def gather(
@@ -120,7 +121,7 @@ def gather(
     muted_as = Counter(mute.state for mute in muted.values())
     firing = sorted((alert for alert in up if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
-    receivers = deliveries(connection, [one.name for one in config.receivers] or ["log"])
+    receivers = deliveries(connection, [receiver.name for receiver in config.receivers] or ["log"])
     judged = max((verdict.at for verdict in verdicts), default=None)
     performance = (v.result for v in strongest(verdicts, by_rule=False) if v.result.column == PERFORMANCE)
     listed = [f"{alert.column} ({alert.severity}, {alert.rule}, since {iso(alert.since)})" for alert in firing]
@@ -131,13 +132,13 @@ def gather(
         "predictions": count_predictions(connection, series) if series else 0,
         "last_prediction": last_prediction(connection, served),
         "evaluated": iso(judged) if judged else None,
-        "last_message": max((one.last_sent for one in receivers if one.last_sent), default=None),
+        "last_message": max((receiver.last_sent for receiver in receivers if receiver.last_sent), default=None),
         "learning": read_meta(connection, LEARNING, "") or "no",
         "unusual": spent(connection, served, judged or now) or "not known yet",
         "performance": performance_in_words(next(performance, None)),
         **summed_up(verdicts),
         "firing_alerts": ", ".join(listed) or "none",
-        "undelivered": sum(one.pending + one.dead for one in receivers),
+        "undelivered": sum(receiver.pending + receiver.dead for receiver in receivers),
         "silenced_alerts": muted_as["silenced"],
         "inhibited_alerts": muted_as["inhibited"],
         "source": read_meta(connection, TROUBLE, "") or "none",
@@ -150,7 +151,7 @@ def gather(
 def summed_up(verdicts: list[Verdict]) -> dict[str, Any]:
     """The facts of all columns together, performance left aside."""
     results = [v.result for v in strongest(verdicts, by_rule=False) if v.result.column != PERFORMANCE]
-    return {"columns": len(results), "states": Counter(one.state for one in results), **at_a_glance(results)}
+    return {"columns": len(results), "states": Counter(result.state for result in results), **at_a_glance(results)}
 
 
 def performance_in_words(result: DriftResult | None) -> str:
@@ -341,8 +342,8 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
         known = alerts_of(connection, served)
         span = period_of(connection, options, now)
         for of in served:
-            one = config.of(of.model) if config.models else config
-            fired += read_alerts(connection, of._replace(version=options.model_version or ""), one, span)
+            own = config.of(of.model) if config.models else config
+            fired += read_alerts(connection, of._replace(version=options.model_version or ""), own, span)
         fired.sort(key=lambda alert: alert["began"], reverse=True)
         of = Subject(served[0].model, options.model_version or "")
         events = list_events(connection, of if len(served) == 1 else None, most=20, span=span)
@@ -373,34 +374,35 @@ def _alert_table(
     known: Sequence[Alert], muted: Mapping[AlertKey, Mute], best: Mapping[AlertKey, DriftResult], now: float
 ) -> list[str]:
     harms = {key: result.harm.text for key, result in best.items() if result.harm}
-    rows = [
-        (*(mute.state if mute else a.state, a.severity, a.model, _title(a.column, a.role), a.rule),)
-        + (words.duration(max(0.0, now - a.since)), a.event_id, mute.reason if mute else harms.get(a.key))
-        for a in known
-        for mute in (muted.get(a.key),)
-    ]
+    rows = []
+    for alert in known:
+        mute, lasted = muted.get(alert.key), words.duration(max(0.0, now - alert.since))
+        state, why = (mute.state, mute.reason) if mute else (alert.state, harms.get(alert.key))
+        about = alert.severity, alert.model, _title(alert.column, alert.role), alert.rule
+        rows.append((state, *about, lasted, alert.event_id, why))
     head = ("state", "severity", "model", "column", "rule", "for", "event", "harm, or why it sends no message")
     return words.table(head, rows, optional=("model", "rule"))
 
 
 def _fired_table(fired: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [
-        (*(one["began"][:16], words.duration(one["lasted"]), "ended" if one["ended"] else "fires on", one["severity"]),)
-        + (one["model"], _title(one["column"], one["role"]), one["rule"], one["event_id"])
-        + ("; ".join(filter(None, (one["direction"], one["harm"], *one["decisions"]))),)
-        for one in fired
-    ]
+    rows = []
+    for event in fired:
+        when = event["began"][:16], words.duration(event["lasted"]), "ended" if event["ended"] else "fires on"
+        about = event["severity"], event["model"], _title(event["column"], event["role"]), event["rule"]
+        what = "; ".join(filter(None, (event["direction"], event["harm"], *event["decisions"])))
+        rows.append((*when, *about, event["event_id"], what))
     head = ("fired (UTC)", "for", "then", "severity", "model", "column", "rule", "event", "what happened")
     return words.table(head, rows, optional=("model", "rule"))
 
 
 def _notification_table(sent: Sequence[Mapping[str, Any]]) -> list[str]:
     head = ("receiver", "kind", "state", "attempts", "answer", "event_id")
-    rows = [[iso(from_iso(one["at"]) // 1), *(one[name] for name in head)] for one in sent]
+    rows = [[iso(from_iso(message["at"]) // 1), *(message[name] for name in head)] for message in sent]
     return words.table(("at", *head[:-1], "event"), rows, right=[4])
 
 
 def silence_table(silences: Sequence[Silence]) -> list[str]:
     """List silences, the one that ends first at the top."""
-    rows = [(one.id, one.text, iso(one.end), one.author, one.reason) for one in sorted(silences, key=lambda s: s.end)]
+    by_end = sorted(silences, key=lambda silence: silence.end)
+    rows = [(s.id, s.text, iso(s.end), s.author, s.reason) for s in by_end]
     return words.table(("id", "silences", "until", "author", "reason"), rows)

@@ -79,9 +79,8 @@ class Batch:
         try:
             return cls._read(bytes(memoryview(data)))
         except (ValueError, TypeError) as error:
-            raise InputError(
-                "bad_batch", f"not a batch that this version of Telltale reads: {error}", None, 422
-            ) from None
+            what = "not a batch that this version of Telltale reads"
+            raise InputError("bad_batch", f"{what}: {error}", None, 422) from None
 
     @classmethod
     def _read(cls, data: bytes) -> Batch:
@@ -128,7 +127,7 @@ def count_unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]])
 
     `names`: for each column, the names behind the codes beyond `__other__`; an erased name is an empty text.
     """
-    found: dict[tuple[int, str], int] = {}
+    named: dict[tuple[int, str], int] = {}
     for position, column in enumerate(schema.captured):
         if column.numeric:
             continue
@@ -136,5 +135,5 @@ def count_unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]])
         for code, rows in sorted(Counter(codes[codes >= first].tolist()).items()):
             at = int(code) - first
             if at < len(names[position]) and names[position][at]:
-                found[position, names[position][at]] = rows
-    return found
+                named[position, names[position][at]] = rows
+    return named

@@ -29,7 +29,6 @@ LARGEST = 1e290
 #: Rows that are binned at a time, so that all that is computed on the way stays in the cache; and of a single column.
 CHUNK, COLUMN_CHUNK = 8192, 32_768
 
-
 #: A spread within a bin of at most this part of half its width is what rounding leaves of one value.
 SAME = 1e-6
 
@@ -45,7 +44,7 @@ class NumericBins:
     def find(self, x: Floats, finite: bool) -> npt.NDArray[np.intp]:
         """Bin of each value, shape (n,). `finite`: the caller knows that all are."""
         if self._grid is None:
-            found = np.searchsorted(self.edges, x, side="left")
+            bins = np.searchsorted(self.edges, x, side="left")
         else:
             scale, shift, last, below, inside = self._grid
             position = x * scale
@@ -54,10 +53,10 @@ class NumericBins:
             if not finite:
                 np.nan_to_num(position, copy=False)
             cell = position.astype(np.int32).astype(np.intp)  # processors have no fast way from floats to 64 bits
-            found = below.take(cell)
+            bins = below.take(cell)
             for edges in inside:
-                found += x > edges.take(cell)
-        return found if finite else np.where(np.isfinite(x), found, self.missing + np.isinf(x))
+                bins += x > edges.take(cell)
+        return bins if finite else np.where(np.isfinite(x), bins, self.missing + np.isinf(x))
 
 
 Grid = tuple[float, float, float, npt.NDArray[np.intp], list[Floats]]
@@ -83,10 +82,8 @@ def _grid_of(edges: Floats, cells: int, most: int) -> Grid | None:
     if in_cell.max() > most:
         return None
     below = np.searchsorted(cell, np.arange(cells), side="left").astype(np.intp)
-    inside = [
-        np.where(in_cell > rank, edges[np.minimum(below + rank, len(edges) - 1)], np.inf)
-        for rank in range(int(in_cell.max()))
-    ]
+    ranks, last = range(int(in_cell.max())), len(edges) - 1
+    inside = [np.where(in_cell > rank, edges[np.minimum(below + rank, last)], np.inf) for rank in ranks]
     return float(scale), float(shift), cells - 1.0, below, inside
 
 
@@ -125,11 +122,11 @@ class Binner:
             for position, (x, total, bins) in enumerate(zip(block, totals, self._bins, strict=True)):
                 finite = math.isfinite(total)  # a sum is finite only if every value is
                 if bins:
-                    found = bins.find(x, finite)
+                    places = bins.find(x, finite)
                     _add_sums(x, finite, total, group, sums[:, position])
                 else:
-                    found = _category_bins(x, finite, self._columns[position])
-                np.add(found, self.schema.offsets[position], out=keys[position])
+                    places = _category_bins(x, finite, self._columns[position])
+                np.add(places, self.schema.offsets[position], out=keys[position])
         if group is not None:
             keys += group * self.schema.size
         counts += np.bincount(keys.ravel(), minlength=len(counts))
@@ -187,16 +184,16 @@ class ColumnCounter:
         else:
             raise TypeError(f"column {self.column.name!r} is numeric and got texts")
 
-    def _add_numbers(self, values: Floats, found: npt.NDArray[np.intp]) -> None:
-        np.add.at(self.counts, found, 1)  # in two thirds of the time of np.bincount
+    def _add_numbers(self, values: Floats, bins: npt.NDArray[np.intp]) -> None:
+        np.add.at(self.counts, bins, 1)  # in two thirds of the time of np.bincount
         if self.column.edges:
             # Into a new array: np.add.at is slow if a dtype only equals numpy's own, as that of arrays from Arrow does.
-            inside = np.subtract(values, self._middle.take(found), out=np.empty(len(values)))
+            inside = np.subtract(values, self._middle.take(bins), out=np.empty(len(values)))
             if not self._plain:
-                inside *= self._unit.take(found)
+                inside *= self._unit.take(bins)
             sums, squares = np.zeros((2, self.column.size))
-            np.add.at(sums, found, inside)
-            np.add.at(squares, found, inside * inside)
+            np.add.at(sums, bins, inside)
+            np.add.at(squares, bins, inside * inside)
             self._within += sums, squares
 
     def centres(self) -> list[tuple[float, float]]:
@@ -206,11 +203,11 @@ class ColumnCounter:
         unit = np.ones(self._middle.size) if self._plain else self._unit
         return list(zip(self._middle.tolist(), unit.tolist(), strict=True))[: self.column.value_bins]
 
-    def take(self, found: int, rows: int, inside: float = 0.0, squares: float = 0.0) -> None:
+    def take(self, place: int, rows: int, inside: float = 0.0, squares: float = 0.0) -> None:
         """Add rows of one bin, with the sum of (value - middle) * unit, and of its squares."""
-        self.counts[found] += rows
+        self.counts[place] += rows
         if self.column.edges:
-            self._within[:, found] += inside, squares
+            self._within[:, place] += inside, squares
 
     def placed(self) -> Column:
         """Return the column with the mean and the standard deviation of the counted rows in each bin.

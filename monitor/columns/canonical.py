@@ -320,8 +320,8 @@ def distinct(column: Any) -> tuple[list[str | None], npt.NDArray[np.intp]]:
     """Canonical texts of a column's distinct values, None for missing, and which of them each row has, shape (n,)."""
     values = to_array(column)
     if values.dtype.kind in "iufbmM":
-        found, inverse = np.unique(values, return_inverse=True)
-        return [_text(value) for value in found], inverse.ravel()
+        unique, inverse = np.unique(values, return_inverse=True)
+        return [_text(value) for value in unique], inverse.ravel()
     items = values.tolist()
     if not set(map(type, items)) <= {str, type(None)}:
         return [_text(item) for item in items], np.arange(len(items))
@@ -331,8 +331,8 @@ def distinct(column: Any) -> tuple[list[str | None], npt.NDArray[np.intp]]:
 
 def texts(column: Any) -> list[str | None]:
     """Canonical texts of a column's values; None is missing."""
-    found, rows = distinct(column)
-    return [found[row] for row in rows.tolist()]
+    values, rows = distinct(column)
+    return [values[row] for row in rows.tolist()]
 
 
 def _text(value: Any) -> str | None:

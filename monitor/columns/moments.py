@@ -44,15 +44,16 @@ def settled_means(column: Column, counts: Sequence[float], mean: float | None) -
     excess = mean - sum(place * (count / rows) for place, count in zip(places, values, strict=True))
     outer = len(values) - 1 if excess > 0 else 0
     edges = (*column.edges, column.edges[-1]) if excess > 0 else (column.edges[0], *column.edges)
-    way = [edge - place for edge, place in zip(edges, places, strict=True)]
-    room = sum(far * (count / rows) for far, count in zip(way, values, strict=True))
+    to_edges = [edge - place for edge, place in zip(edges, places, strict=True)]
+    most = sum(way * (count / rows) for way, count in zip(to_edges, values, strict=True))  # all rows at these edges
     if values[outer]:
-        far = excess * (rows / values[outer])
-        if abs(far) / 2 <= column.edges[-1] / 2 - column.edges[0] / 2 or abs(excess) > abs(room):
-            places[outer] += far
+        way = excess * (rows / values[outer])
+        half_span = column.edges[-1] / 2 - column.edges[0] / 2
+        if abs(way) / 2 <= half_span or abs(excess) > abs(most):
+            places[outer] += way
             return places
-    part = min(excess / room, 1.0) if room else 0.0
-    return [place + part * far for place, far in zip(places, way, strict=True)] if math.isfinite(part) else places
+    part = min(excess / most, 1.0) if most else 0.0
+    return [place + part * way for place, way in zip(places, to_edges, strict=True)] if math.isfinite(part) else places
 
 
 def binned_median(

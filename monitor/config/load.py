@@ -238,17 +238,17 @@ class _Reader:
         if kind == "table" and bool(sections["source"].table) == bool(sections["source"].query):
             raise self.error("source: name either a `table` or a `query` with the predictions")
 
-    def section(self, name: str, rows: tuple[settings.Setting, ...], given: Any) -> dict[str, Any]:
+    def section(self, name: str, rows: tuple[settings.Setting, ...], table: Any) -> dict[str, Any]:
         """Values of one table, checked, defaults filled in."""
-        if not isinstance(given, Mapping):
-            raise self.error(f"{name}: expected a table, got {given!r}")
+        if not isinstance(table, Mapping):
+            raise self.error(f"{name}: expected a table, got {table!r}")
         known = [row.key for row in rows]
-        for key in given:
+        for key in table:
             if key not in known:
                 raise self.error(f"{name}: unknown key {key!r}", key, known)
         values = {}
         for row in rows:
-            value = given.get(row.key, row.default)
+            value = table.get(row.key, row.default)
             try:
                 values[row.key] = None if value is None else row.expected.read(value)
             except ValueError as error:

@@ -123,10 +123,10 @@ class Expected:
 
     def read(self, value: Any) -> Any:
         """Return the value as the program uses it: a duration as seconds. Raises ValueError."""
-        found = self.parse(value)
-        if found is None:
+        parsed = self.parse(value)
+        if parsed is None:
             raise ValueError(f"expected {self.text}, got {value!r}{did_you_mean(str(value), self.choices)}")
-        return found
+        return parsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,9 @@ def write_verdicts(form: Form, results: Iterable[DriftResult], alerts: Iterable[
     labelled = [(r, {"column": r.column, "role": r.role, "rule": r.rule, "statistic": r.statistic}) for r in results]
     for family, field in NUMBERS.items():
         form.family(family, [(labels, getattr(result, field)) for result, labels in labelled])
-    form.family(f.DRIFT_STATE, [one for r, labels in labelled for one in _one_of(STATES, r.state, labels)])
+    form.family(f.DRIFT_STATE, _states(STATES, [(result.state, labels) for result, labels in labelled]))
     kept = [(alert.state, {"column": alert.column, "role": alert.role, "rule": alert.rule}) for alert in alerts]
-    form.family(f.ALERT_STATE, [one for state, labels in kept for one in _one_of(ALERT_STATES, state, labels)])
+    form.family(f.ALERT_STATE, _states(ALERT_STATES, kept))
 
 
 def write_performance(
@@ -95,8 +95,8 @@ def write_performance(
     form.family(f.PERFORMANCE_REFERENCE, [(labels, measure.value) for labels, measure in before if measure])
     form.family(f.PERFORMANCE_CRITICAL, [(labels, verdict.critical) for labels, verdict in verdicts])
     form.family(f.PERFORMANCE_FLOOR, [(labels, verdict.floor) for labels, verdict in verdicts])
-    states = [(labels, "worse" if r.state == "drift" else r.state) for labels, r in verdicts]
-    form.family(f.PERFORMANCE_STATE, [one for to, state in states for one in _one_of(PERFORMANCE_STATES, state, to)])
+    states = [("worse" if verdict.state == "drift" else verdict.state, labels) for labels, verdict in verdicts]
+    form.family(f.PERFORMANCE_STATE, _states(PERFORMANCE_STATES, states))
     shares = [({"rule": judged.rule}, judged.coverage) for judged in shown if judged.coverage is not None]
     form.family(f.COVERAGE, shares if room else [])
     return left_out
@@ -106,8 +106,9 @@ def _of_performance(result: DriftResult) -> bool:
     return result.role == "outcome" and result.column == COLUMN
 
 
-def _one_of(states: Iterable[str], state: str, labels: Labels) -> list[tuple[Labels, float]]:
-    return [({**labels, "state": name}, float(name == state)) for name in states]
+def _states(names: Iterable[str], labelled: Iterable[tuple[str, Labels]]) -> list[tuple[Labels, float]]:
+    """A sample of each state that there can be, 1 for the one that is."""
+    return [({**labels, "state": name}, float(name == state)) for state, labels in labelled for name in names]
 
 
 def unseen_share(column: Column, counts: Counts) -> float:

@@ -41,19 +41,19 @@ class Traffic:
         if self._since is None:
             self._since = math.ceil(now / HOUR)
         silence, last, explanation = None, now, NOTHING
-        state: State = "ok"
-        if end and not windows_of_model(connection, subject, (end - 1) * HOUR, now + 1):
+        state: State = "no traffic"
+        if not end:  # the source does not answer, or loses predictions, as health says
+            pass
+        elif windows_of_model(connection, subject, (end - 1) * HOUR, now + 1):
+            state = "ok"
+        else:
             if self._measured[0] != end:
                 self._measured = end, *self._measure(connection, end)
             _, silence, last = self._measured
-            long = silence is not None and silence.hours > max(silence.longest, 1) and silence.rows >= rule.min_samples
-            state = "drift" if long else "no traffic"
-        elif not end:  # the source does not answer, or loses predictions, as health says
-            state = "no traffic"
-        if silence and state == "drift":
-            usual = f"the same hours of each of the last {WEEKS} weeks had {silence.rows:,} or more"
-            text = f"no predictions since {date_time(last, now)}; {usual}"
-            explanation = Explanation(Direction(text, "no traffic"))
+            if silence and silence.hours > max(silence.longest, 1) and silence.rows >= rule.min_samples:
+                usual = f"the same hours of each of the last {WEEKS} weeks had {silence.rows:,} or more"
+                text = f"no predictions since {date_time(last, now)}; {usual}"
+                state, explanation = "drift", Explanation(Direction(text, "no traffic"))
         verdict = DriftResult(
             rule.name,
             column=TRAFFIC,

@@ -193,11 +193,11 @@ class Sums:
     def column_moments(self) -> tuple[Floats, Floats]:
         """Sums and standard deviations of `target.columns`, both shape (columns,); NaN for classes, or no rows."""
         target, moments = self.target, []
-        names = {"regression": (("y", "y2", target.centre), ("e", "e2", 0.0)), "score": (("y", "y2", target.centre),)}
-        for first, second, centre in names.get(target.kind, ()):
-            mean, square = (self.total(name) / max(self.n, 1) for name in (first, second))
+        outcome, error = ("y", "y2", target.centre), ("e", "e2", 0.0)  # names of the sums, and what was subtracted
+        for name, squares, centre in {"regression": (outcome, error), "score": (outcome,)}.get(target.kind, ()):
+            mean, square = self.total(name) / max(self.n, 1), self.total(squares) / max(self.n, 1)
             deviation = target.scale * math.sqrt(max(square - mean**2, 0.0)) if self.n else math.nan
-            moments.append((self.total(first) * target.scale + self.n * centre, deviation))
+            moments.append((self.total(name) * target.scale + self.n * centre, deviation))
         sums, deviations = np.array(moments or [(math.nan, math.nan)]).T
         return sums, deviations
 

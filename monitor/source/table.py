@@ -103,9 +103,9 @@ class TableCounter:
         # A column without categories, such as an identifier, keeps no value.
         others = {at: offsets[at] + other_code(column) for at, column in enumerate(columns) if column.categories}
         for positions in _parts([at for at, place in others.items() if counts[:, place].any()]):
-            leftovers, known = run(self.counting.leftovers(rows, positions)), dict[str, int]()
+            leftovers, bin_of = run(self.counting.leftovers(rows, positions)), dict[str, int]()
             for tagged, times in zip(leftovers["value"].to_pylist(), leftovers["n"].to_pylist(), strict=True):
-                position, text = int(tagged.partition(":")[0]), tagged.partition(":")[2]
+                position, text = _untagged(tagged)
                 value = counting.value_of(text, rows[self.counting.names[position]].type())
                 code, other = self._encoder.category(position, value), other_code(columns[position])
                 if code > other:
@@ -113,16 +113,22 @@ class TableCounter:
                     if name:  # or it was erased
                         unseen[position, name] = unseen.get((position, name), 0) + times
                 elif code != other:
-                    known[tagged] = columns[position].missing_bin if code != code else int(code)
-            for values in _parts(list(known)):
+                    bin_of[tagged] = columns[position].missing_bin if math.isnan(code) else int(code)
+            for values in _parts(list(bin_of)):
                 by_time = run(self.counting.leftovers(rows, positions, values))
                 _, at, n = self._windows(by_time, windows)
                 for window, tagged, times in zip(at.tolist(), by_time["value"].to_pylist(), n.tolist(), strict=True):
-                    position = int(tagged.partition(":")[0])
+                    position, _ = _untagged(tagged)
                     bins = counts[window, offsets[position] :]
                     bins[other_code(columns[position])] -= times
-                    bins[known[tagged]] += times
+                    bins[bin_of[tagged]] += times
         return unseen
+
+
+def _untagged(tagged: str) -> tuple[int, str]:
+    """Position of the column and text of a value, as `Counting.leftovers` names it."""
+    position, _, text = tagged.partition(":")
+    return int(position), text
 
 
 def _parts(all_: Sequence[Any]) -> Iterator[Any]:

@@ -124,16 +124,16 @@ def table(data: Any, names: Names) -> list[Any]:
             rows.append(names.arrange(row, f"row {index}"))
         return [to_array(column) for column in zip(*rows, strict=True)]
     try:
-        given, columns = raw_columns(data)
+        own, columns = raw_columns(data)
     except DataError as error:
         raise InputError("wrong_length", str(error), None, 422) from None
     columns = [to_array(column) for column in columns]
-    if given is None:
+    if own is None:
         names.check_width(len(columns))
         return columns
-    if len(given) != len(names.names) or set(given) != set(names.names):
-        raise names.complaint(given)
-    return names.arrange(dict(zip(given, columns, strict=True)))
+    if len(own) != len(names.names) or set(own) != set(names.names):
+        raise names.complaint(own)
+    return names.arrange(dict(zip(own, columns, strict=True)))
 
 
 def time_ns(moment: object) -> int:

@@ -111,12 +111,12 @@ class _Judge:
                 or late_windows(self._connection, series_id, row["seen"], reach.start, reach.end, rolled=True)
             ):
                 return None
-            found = self._past(series, question, row["statistic"], span.end, at)
-            n = {(one.column, one.role): one.n for one in found}
-            more = any(n.get((one["column"], one["role"]), 0) > one["n"] for one in rows)
+            results = self._past(series, question, row["statistic"], span.end, at)
+            n = {(result.column, result.role): result.n for result in results}
+            more = any(n.get((row["column"], row["role"]), 0) > row["n"] for row in rows)
             if more and self._pruned(series_id, span):  # its last hour was rolled up with what was a little late
                 return None
-            return found, ""
+            return results, ""
         test, sample = self._sum(series, span, row["seen"]), self._reference(series, rows)
         if test is None or sample is None:
             return None
@@ -127,11 +127,11 @@ class _Judge:
 
     def _performance(self, row: Row) -> tuple[Sequence[DriftResult], str] | None:
         """Judge once more the sums of outcomes, or the predictions by bin, that were judged then."""
-        found = read_judged(self._connection, row["model"], row["rule"], row["at"])
-        if found is None:
+        judged = read_judged(self._connection, row["model"], row["rule"], row["at"])
+        if judged is None:
             return None
-        series = load_series(self._connection, found[0])
-        return judge_again(series, row["rule"], *found[1:]), series.reference.identity[:12]
+        series = load_series(self._connection, judged[0])
+        return judge_again(series, row["rule"], *judged[1:]), series.reference.identity[:12]
 
     def _reference(self, series: Series, rows: Sequence[Row]) -> Sample | None:
         """What the verdicts were compared with; None if its windows were pruned."""
@@ -155,7 +155,7 @@ class _Judge:
         if self._pruned(series.id, span):
             return None
         windows = list_windows(self._connection, series.id, span.start, span.end)
-        return self._series[series.id][1].add_up(self._connection, [one for one in windows if one.id <= seen])
+        return self._series[series.id][1].add_up(self._connection, [window for window in windows if window.id <= seen])
 
     def _pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""

@@ -103,16 +103,16 @@ def sums(connection: sqlite3.Connection, table: str, where: str, *values: object
 
 
 def _sums(connection: sqlite3.Connection, table: str, where: str, values: tuple[object, ...]) -> Sums:
-    sealed, found = SEALED[table], Sums()
+    sealed, by_block = SEALED[table], Sums()
     block = f"id / {sealed.size}" if sealed.size else "0"
     cursor = connection.cursor()
     cursor.row_factory = None
     rows = cursor.execute(f"SELECT {block}, {sealed.columns} FROM {table} WHERE {where}", values)  # noqa: S608
     for number, *row in rows:
         digest = hashlib.sha256(_ENCODE(row).encode("utf-8", "surrogateescape")).digest()
-        count, total = found.get(number, (0, 0))
-        found[number] = count + 1, (total + int.from_bytes(digest[:SUM_BYTES])) % MODULUS
-    return found
+        count, total = by_block.get(number, (0, 0))
+        by_block[number] = count + 1, (total + int.from_bytes(digest[:SUM_BYTES])) % MODULUS
+    return by_block
 
 
 def add(connection: sqlite3.Connection, table: str, where: str = "1", *values: object) -> None:

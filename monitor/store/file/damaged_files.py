@@ -41,7 +41,7 @@ def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = N
     """Rename the database and its companions, so that an operator can look at them. `held`: another name of its WAL."""
     name = f"{DATABASE}{ASIDE}{iso(clock.time()).replace(':', '')}"
     names = (name if number == 1 else f"{name}-{number}" for number in count(1))  # the second one within a second
-    aside = next(path for one in names if not (path := folder.path / one).exists())
+    aside = next(path for name in names if not (path := folder.path / name).exists())
     for suffix in ("", "-wal", "-shm"):
         part = folder.path / f"{DATABASE}{suffix}"
         if part.exists():
@@ -55,20 +55,20 @@ def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = N
 
 def find(folder: DataFolder) -> list[Evidence]:
     """Databases and journal segments of a data folder that were moved aside, the newest first."""
-    found = []
+    files = []
     for path in (*folder.path.glob(f"{DATABASE}{ASIDE}*"), *folder.journal.rglob("*.damaged")):
         if path.name.endswith(("-wal", "-shm")):
             continue
         wal = path.with_name(f"{path.name}-wal")
         try:
             paths = (path, wal) if wal.exists() else (path,)
-            size = sum(one.stat().st_blocks * 512 for one in paths)
+            size = sum(part.stat().st_blocks * 512 for part in paths)
             _, database, stamp = path.name.partition(ASIDE)
             moved = _moment(stamp) if database else path.stat().st_mtime
         except OSError:
             continue  # it has just been taken away
-        found.append(Evidence(paths, size, moved, bool(database)))
-    return sorted(found, key=lambda one: one.moved, reverse=True)
+        files.append(Evidence(paths, size, moved, bool(database)))
+    return sorted(files, key=lambda file: file.moved, reverse=True)
 
 
 def _moment(stamp: str) -> float:
@@ -83,22 +83,22 @@ def _moment(stamp: str) -> float:
         return 0.0
 
 
-def excess(found: Sequence[Evidence], max_size: int, now: float) -> list[Evidence]:
+def excess(files: Sequence[Evidence], max_size: int, now: float) -> list[Evidence]:
     """Which of them must go, given the newest first."""
-    newest = next((one for one in found if one.database), None)
-    out, taken = [], 0
-    for one in found:
-        spared = one is newest and now - one.moved < GRACE and one.bytes <= GRACE_SHARE * max_size
-        if spared or taken + one.bytes <= SHARE * max_size:
-            taken += one.bytes
+    newest_database = next((file for file in files if file.database), None)
+    must_go, kept = [], 0
+    for file in files:
+        spared = file is newest_database and now - file.moved < GRACE and file.bytes <= GRACE_SHARE * max_size
+        if spared or kept + file.bytes <= SHARE * max_size:
+            kept += file.bytes
         else:
-            out.append(one)
-    return out
+            must_go.append(file)
+    return must_go
 
 
-def drop(found: Iterable[Evidence], why: str = FULL) -> None:
+def drop(files: Iterable[Evidence], why: str = FULL) -> None:
     """Remove them, and log why."""
-    for one in found:
-        log.warning("%s (%.1f MB), moved aside as damaged, is dropped %s", one.paths[0], one.bytes / 1e6, why)
-        for path in one.paths:
+    for file in files:
+        log.warning("%s (%.1f MB), moved aside as damaged, is dropped %s", file.paths[0], file.bytes / 1e6, why)
+        for path in file.paths:
             path.unlink(missing_ok=True)

@@ -84,14 +84,14 @@ def one_moment(path: Path) -> Iterator[sqlite3.Connection]:
 def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
     """Why this version does not read a database; empty if it does."""
     try:
-        found = applied(connection)
+        version = applied(connection)
     except sqlite3.Error:
         if any_version:
             return ""
         raise
-    if not found:
-        return FOREIGN if found is None else "the file is empty; start the server to fill it"
-    return "" if any_version else later_version(found)
+    if not version:
+        return FOREIGN if version is None else "the file is empty; start the server to fill it"
+    return "" if any_version else later_version(version)
 
 
 def open_database(

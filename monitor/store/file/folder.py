@@ -155,20 +155,18 @@ class DataFolder(Held):
     def disk_is_full(self) -> bool:
         """Whether there is no room for SQLite's smallest files."""
         try:
-            found = os.statvfs(self.path)
+            disk = os.statvfs(self.path)
         except OSError:
             return False
-        return found.f_bavail * found.f_frsize < 1 << 16
+        return disk.f_bavail * disk.f_frsize < 1 << 16
 
     def bytes_beside_database(self) -> int:
         """Size of all files but the database and its WAL, as allocated."""
         live = {self.path / f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")}
         size = 0
         for path in self.path.rglob("*"):
-            try:
+            with suppress(OSError):
                 size += path.stat().st_blocks * 512 if path.is_file() and path not in live else 0
-            except OSError:
-                continue
         return size
 
 
@@ -189,10 +187,10 @@ class WorkerFolder(Held):
             self._let_go()
             raise StoreError(f"{self.path}: cannot be made: {error.strerror or error}") from error
 
-    def say(self, said: object) -> None:
+    def say(self, about: object) -> None:
         """Say what is in the folder, to have it followed. Raises OSError."""
         part = self.path / f".{SAID}"
-        part.write_text(json.dumps(said))
+        part.write_text(json.dumps(about))
         part.rename(self.path / SAID)
 
     def close(self) -> None:
@@ -227,11 +225,11 @@ def has_ended(worker: Path) -> bool:
 
 def database_is_open() -> bool:
     """Whether this process has a database open, as the child of a fork may."""
-    found = []
+    names = []
     for handle in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            found.append(handle.readlink().name)
-    return DATABASE in found
+            names.append(handle.readlink().name)
+    return DATABASE in names
 
 
 def held_here(path: Path) -> bool:
@@ -300,8 +298,8 @@ def _taken(handle: int, kind: int) -> bool:
     return False
 
 
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino
 
 
 def _is_another(path: Path, known: tuple[int, int] | None) -> bool:

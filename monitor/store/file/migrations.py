@@ -2,7 +2,7 @@
 
 Times that people read are TEXT in ISO 8601, UTC. Windows are found by arithmetic, so `windows.start` is INTEGER seconds
 since 1970, with `start_utc` beside it. Counts are text that plain SQL can spread into rows: of windows, of which there
-are many, packed (`packing.py`), and JSON elsewhere.
+are many, packed (`windows/counts.py`), and JSON elsewhere.
 """
 
 from __future__ import annotations

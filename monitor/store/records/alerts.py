@@ -111,10 +111,10 @@ def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: f
         " ORDER BY e.id",
         (*of[:2], iso(start), iso(end)),
     )
-    found: dict[str, list[Row]] = {}
+    events: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row["event_id"], []).append(row)
-    return found
+        events.setdefault(row["event_id"], []).append(row)
+    return events
 
 
 def alerts_at(connection: sqlite3.Connection, model: str, moment: float) -> dict[AlertKey, Alert]:
@@ -124,9 +124,8 @@ def alerts_at(connection: sqlite3.Connection, model: str, moment: float) -> dict
     """
     alerts: dict[AlertKey, Alert] = {}
     names = (*AlertKey._fields, "severity", "event_id", "statistic", "value")
-    for row in read(
-        connection, "SELECT * FROM alert_events WHERE model = ? AND at <= ? ORDER BY id", (model, iso(moment))
-    ):
+    sql = "SELECT * FROM alert_events WHERE model = ? AND at <= ? ORDER BY id"
+    for row in read(connection, sql, (model, iso(moment))):
         alert = Alert(**{name: row[name] for name in names}, state=row["after"], since=from_iso(row["at"]))
         before = alerts.get(alert.key)
         held = alert.state == "firing" and before is not None and before.state == "pending"
@@ -144,11 +143,11 @@ def said_of(connection: sqlite3.Connection, events: Iterable[str]) -> dict[str, 
         " AND json_extract(x.value, '$.event_id') IN (SELECT value FROM json_each(?)) ORDER BY n.id",
         (json.dumps(list(events)),),
     )
-    said: dict[str, Row] = {}
+    told: dict[str, Row] = {}
     for row in rows:
-        one = said.setdefault(row["event_id"], {"harm": row["harm"], "told": []})
-        one["told"] += [row["receiver"]] if row["sent"] else []
-    return said
+        event = told.setdefault(row["event_id"], {"harm": row["harm"], "told": []})
+        event["told"] += [row["receiver"]] if row["sent"] else []
+    return told
 
 
 def moves_of(connection: sqlite3.Connection, event_id: str) -> list[tuple[float, AlertState]]:
@@ -169,13 +168,13 @@ def alert_spans(
         (of.model, role, column),
     )
     began: dict[str, float] = {}
-    out = []
+    spans = []
     for rule, at, after in rows:
         if after == "firing":
             began.setdefault(rule, from_iso(at))
         elif rule in began and after != "pending":
-            out.append((began.pop(rule), from_iso(at)))
-    return [*out, *((at, now) for at in began.values())]
+            spans.append((began.pop(rule), from_iso(at)))
+    return [*spans, *((at, now) for at in began.values())]
 
 
 def save_silence(connection: sqlite3.Connection, silence: Silence, now: float) -> None:
@@ -209,11 +208,10 @@ def list_silences(connection: sqlite3.Connection, now: float | None = None) -> l
 
 def expire_silence(connection: sqlite3.Connection, silence_id: str, now: float) -> bool:
     """End a silence now, or call off one that has not begun. False if there is none, or it has ended already."""
-    found = [silence for silence in list_silences(connection, now) if silence.id == silence_id]
-    for silence in found:
-        with seals.changing(connection, "silences", "id = ?", silence_id):
-            connection.execute(
-                'UPDATE silences SET "start" = ?, "end" = ? WHERE id = ?',
-                (iso(min(silence.start, now)), iso(now), silence_id),
-            )
-    return bool(found)
+    silence = next((silence for silence in list_silences(connection, now) if silence.id == silence_id), None)
+    if silence is None:
+        return False
+    span = iso(min(silence.start, now)), iso(now)
+    with seals.changing(connection, "silences", "id = ?", silence_id):
+        connection.execute('UPDATE silences SET "start" = ?, "end" = ? WHERE id = ?', (*span, silence_id))
+    return True

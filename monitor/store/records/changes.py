@@ -59,8 +59,8 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
     elif kind == "expire":
         identity = str(request["id"])
         if not expire_silence(connection, identity, now):
-            known = ", ".join(one.id for one in list_silences(connection, now)) or "none"
-            message = f"no silence {clean_text(identity)!r} is in force; in force: {known}"
+            in_force = ", ".join(silence.id for silence in list_silences(connection, now)) or "none"
+            message = f"no silence {clean_text(identity)!r} is in force; in force: {in_force}"
             raise InputError("no_silence", message, "id", 404)
     elif kind in ("accept", "reset"):
         by = str(request["author"]), str(request["reason"])

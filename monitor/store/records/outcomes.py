@@ -39,19 +39,19 @@ def read_tokens(connection: sqlite3.Connection, source: str) -> dict[int, Tokens
 
     The number of a journal is the row of its first token; 0 for the source's own.
     """
-    found: dict[int, Tokens] = {}
-    last: dict[str, int] = {}
+    tokens: dict[int, Tokens] = {}
+    newest: dict[str, int] = {}  # of each journal
     rows = connection.execute("SELECT id, token, source, first FROM id_tokens ORDER BY id")
     for number, token, name, first in rows:
         if name.partition("@")[0] != source:
             continue
         journal = 0 if name == source else number
-        if name in last:
-            before = found[last[name]]
-            journal, found[last[name]] = before.journal, before._replace(end=first)
-        last[name] = int(token, 16)
-        found[last[name]] = Tokens(journal, first, 1 << JOURNAL_BITS)
-    return found
+        if name in newest:
+            before = tokens[newest[name]]
+            journal, tokens[newest[name]] = before.journal, before._replace(end=first)
+        newest[name] = int(token, 16)
+        tokens[newest[name]] = Tokens(journal, first, 1 << JOURNAL_BITS)
+    return tokens
 
 
 def newest_token(connection: sqlite3.Connection) -> int:
@@ -100,8 +100,8 @@ def _append(connection: sqlite3.Connection, series_id: int, start: int, seconds:
 
 def _text(sums: Sums) -> str:
     """Return sums as they are stored: with their metrics, which the view `performance` shows."""
-    found = {name: (one.value, one.low, one.high, one.n) for name, one in measure(sums).items()}
-    return sums.to_json(measures={name: numbers for name, numbers in found.items() if np.isfinite(numbers).all()})
+    metrics = {name: (metric.value, metric.low, metric.high, metric.n) for name, metric in measure(sums).items()}
+    return sums.to_json(measures={name: numbers for name, numbers in metrics.items() if np.isfinite(numbers).all()})
 
 
 def read_sums(connection: sqlite3.Connection, series: Series, start: float, end: float) -> dict[tuple[int, int], Sums]:
@@ -111,8 +111,7 @@ def read_sums(connection: sqlite3.Connection, series: Series, start: float, end:
         "ORDER BY start, seconds",
         (series.id, start, end),
     )
-    target = series.reference.target
-    return {(row[0], row[1]): Sums.from_json(target, row[2]) for row in rows}
+    return {(row[0], row[1]): Sums.from_json(series.target, row[2]) for row in rows}
 
 
 def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
@@ -124,7 +123,7 @@ def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
     ).fetchall()
     for series_id, day in rows:
         series, end = load_series(connection, series_id), day + DAY
-        whole = sum(read_sums(connection, series, day, end).values(), Sums.zero(series.reference.target))
+        whole = sum(read_sums(connection, series, day, end).values(), Sums.zero(series.target))
         which = "series_id = ? AND start >= ? AND start < ?"
         seals.delete(connection, "performance_sums", which, series_id, day, end)
         _append(connection, series_id, day, DAY, whole)
