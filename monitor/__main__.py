@@ -67,12 +67,12 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command of this package; return the process's exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    name = given[0] if given else ""
+    texts = list(sys.argv[1:] if arguments is None else arguments)
+    name = texts[0] if texts else ""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     code = 0
     try:
-        options = build_parser(name).parse_args(given)
+        options = build_parser(name).parse_args(texts)
         answer = options.run(options, load_config(options))
         code = answer.code
         show(answer, getattr(options, "json", False))
@@ -108,8 +108,8 @@ def build_completion_parser() -> argparse.ArgumentParser:
         for action in theirs._actions:
             if not ours._option_string_actions.keys() & {*action.option_strings}:
                 ours._add_action(action)
-    for one in commands.choices.values():
-        for action in one._actions:
+    for command in commands.choices.values():
+        for action in command._actions:
             if action.metavar in ("FILE", "DIR"):
                 action.complete = shtab.FILE if action.metavar == "FILE" else shtab.DIRECTORY
     return parser

@@ -85,13 +85,13 @@ class Answers:
         self._server.socket.close()
 
 
-def ask(data: Path, name: str, given: Sequence[Any], named: Mapping[str, Any], patience: float = PATIENCE) -> Any:
+def ask(data: Path, name: str, arguments: Sequence[Any], named: Mapping[str, Any], patience: float = PATIENCE) -> Any:
     """Ask the process that holds the folder. Raises what it raises, and OSError or EOFError if there is no answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patience)
         with _short(data / WORKERS) as path:
             connection.connect(path)
-        connection.sendall(pickle.dumps((name, given, named)))
+        connection.sendall(pickle.dumps((name, arguments, named)))
         with connection.makefile("rb") as file:
             good, answer = pickle.load(file)  # noqa: S301 - of the process that holds the folder
     if not good:

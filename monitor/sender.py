@@ -175,7 +175,7 @@ class Sender:
 
     def _save(self, item: Item, decision: Decision) -> None:
         now, name, picture = self._clock.time(), self.receiver.name, item.message.kind == "picture"
-        action, said, doubt = decision.action, decision.reason, item.doubt or decision.doubt
+        action, why, doubt = decision.action, decision.reason, item.doubt or decision.doubt
         chat = getattr(self.receiver.notifier, "chat_id", "")
         moves = action == "migrate" and decision.chat not in (chat, *self._left) and len(self._left) < MOVES
         patient = now - item.created < GIVE_UP or item.attempts < LEAST_ATTEMPTS
@@ -184,16 +184,16 @@ class Sender:
             self._store(write_meta, self._chat_key, decision.chat)
             self._move(decision.chat)
         if moves or (action == "plain" and not picture):
-            self._store(outbox.retry, item.id, said, now, plain=item.plain or action == "plain", doubt=doubt)
+            self._store(outbox.retry, item.id, why, now, plain=item.plain or action == "plain", doubt=doubt)
         elif action == "sent" or picture:
-            self._store(outbox.settle, item.id, "sent" if action == "sent" else "skipped", said, now)
+            self._store(outbox.settle, item.id, "sent" if action == "sent" else "skipped", why, now)
         elif action == "retry" and patient:
             next_try = now + self.receiver.limiter.wait(self._clock.monotonic())
-            self._store(outbox.retry, item.id, said, next_try, plain=item.plain, doubt=doubt)
-            _log.info("receiver %s: %s; next try in %.0f s", name, said, next_try - now)
+            self._store(outbox.retry, item.id, why, next_try, plain=item.plain, doubt=doubt)
+            _log.info("receiver %s: %s; next try in %.0f s", name, why, next_try - now)
         else:
-            self._store(outbox.settle, item.id, "dead", said, now)
-            _log.error("receiver %s: a message cannot be delivered: %s", name, said)
+            self._store(outbox.settle, item.id, "dead", why, now)
+            _log.error("receiver %s: a message cannot be delivered: %s", name, why)
         self._unsaved = None
 
     def _move(self, chat: str) -> None:

@@ -34,11 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
 def configure(options: argparse.Namespace) -> Config:
     """Settings from the file, with the command line's on top. Raises ConfigError."""
     config = Config.load(options.config)
-    given = {key: value for key in ("host", "port") if (value := getattr(options, key)) is not None}
+    asked = {key: value for key in ("host", "port") if (value := getattr(options, key)) is not None}
     if options.token_file or options.token_env:
-        given |= {"token_file": options.token_file or "", "token_env": options.token_env or ""}
+        asked |= {"token_file": options.token_file or "", "token_env": options.token_env or ""}
     trusted = config.server.trust_network or options.trust_network
-    config = replace(config, server=replace(config.server, trust_network=trusted, **given))
+    config = replace(config, server=replace(config.server, trust_network=trusted, **asked))
     return config if options.data is None else config.at(options.data)
 
 

@@ -213,15 +213,15 @@ def _open(config: Config, watches: Sequence[Watch], clock: Clock, _base: float, 
 
 
 @contextmanager
-def _folder(given: str | None) -> Iterator[Path]:
+def _folder(data: str | None) -> Iterator[Path]:
     """The folder of `--data`, which must be empty and stays; or one that is deleted at the end. Raises DataError."""
-    if given is None:
+    if data is None:
         with tempfile.TemporaryDirectory(prefix="telltale-demo-") as name:
             yield Path(name)
         return
-    path = Path(given).absolute()
+    path = Path(data).absolute()
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise DataError(f"--data {given}: is not an empty folder; the demo touches nothing that is there")
+        raise DataError(f"--data {data}: is not an empty folder; the demo touches nothing that is there")
     path.mkdir(parents=True, exist_ok=True)
     yield path
 

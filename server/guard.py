@@ -190,14 +190,14 @@ class Guard:
         mine, theirs = (sha256(text.encode("utf-8", "replace")).digest() for text in (self._token.reveal(), given))
         return hmac.compare_digest(mine, theirs)
 
-    def log_in(self, given: str, address: str) -> bool:
+    def log_in(self, text: str, address: str) -> bool:
         """Whether a text is the token. Raises InputError after too many wrong ones from an address."""
         now = self._clock.monotonic()
         wrong = self._wrong.get(address) or deque(maxlen=WRONG_TOKENS)
         if len(wrong) == WRONG_TOKENS and now - wrong[0] < 60.0:
             message = f"{WRONG_TOKENS} wrong tokens came from {address} within a minute; wait a minute"
             raise InputError("too_many_logins", message, None, 429, (("Retry-After", "60"),))
-        if self.is_token(given):
+        if self.is_token(text):
             return True
         if self.has_token:
             wrong.append(now)
@@ -216,9 +216,9 @@ class Guard:
         if self._token is None:
             return Viewer()
         if authorization is not None:
-            scheme, _, given = authorization.partition(" ")
+            scheme, _, token = authorization.partition(" ")
             # A header is bytes, which WSGI hands over as Latin-1.
-            text = given.strip().encode("latin-1", "replace").decode("utf-8", "replace")
+            text = token.strip().encode("latin-1", "replace").decode("utf-8", "replace")
             right = self.log_in(text, address) if address else self.is_token(text)
             if scheme.lower() != "bearer" or not right:
                 raise InputError("wrong_token", "this is not the token", "header Authorization", 401, CHALLENGE)
@@ -271,5 +271,5 @@ def local_path(address: str) -> str:
     return address if re.fullmatch(r"/(?![/\\])[\x21-\x7e]*", address) else "/"
 
 
-def _same(given: Any, right: str) -> bool:
-    return hmac.compare_digest(str(given).encode("utf-8", "replace"), right.encode())
+def _same(text: Any, right: str) -> bool:
+    return hmac.compare_digest(str(text).encode("utf-8", "replace"), right.encode())

@@ -177,9 +177,9 @@ class Reader:
         if not all(REQUIRED <= set(shape) <= KEYS for shape in shapes):
             return None
         features = self._in_order([row["features"] for row in rows], self._features)
-        given = [row["prediction"] for row in rows]
-        single = self._outputs == 1 and type(given[0]) not in (list, dict)
-        answers = [given] if single else self._in_order(given, self._predictions)
+        predictions = [row["prediction"] for row in rows]
+        single = self._outputs == 1 and type(predictions[0]) not in (list, dict)
+        answers = [predictions] if single else self._in_order(predictions, self._predictions)
         values = np.empty((len(rows), len(self._columns)))
         if features is None or answers is None or not self._fill(values, features):
             return None
@@ -247,9 +247,9 @@ class Reader:
         return encoded, moment(row.get("time"), now, where), payload.read_id(row.get("id"), where)
 
 
-def values_of(given: Any, names: Names, columns: Sequence[Column], where: str | None) -> list[Any]:
+def values_of(values: Any, names: Names, columns: Sequence[Column], where: str | None) -> list[Any]:
     """Values of one row, a list or an object by name, in the order of `columns`. Raises InputError."""
-    cells = zip(payload.arranged(given, names, where), columns, strict=True)
+    cells = zip(payload.arranged(values, names, where), columns, strict=True)
     return [check(value, column, payload.cell(where, column)) for value, column in cells]
 
 
@@ -266,12 +266,12 @@ def check(value: Any, column: Column, where: str) -> Any:
     return payload.number(value, where) if seconds is None else seconds
 
 
-def _numbers(given: Sequence[Any]) -> Floats | None:
+def _numbers(values: Sequence[Any]) -> Floats | None:
     """Numbers and nulls, shape (n,); None if one of them is something else, or too large to be taken unseen."""
-    if not set(map(type, given)) <= {float, int, type(None)}:
+    if not set(map(type, values)) <= {float, int, type(None)}:
         return None
     try:
-        numbers = np.array(given, np.float64)
+        numbers = np.array(values, np.float64)
     except OverflowError:
         return None
     return None if bool((np.abs(numbers) >= payload.LARGEST_WHOLE).any()) else numbers
@@ -282,27 +282,27 @@ def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
     return Batch(np.array(values), np.array(times, np.int64), keys_of(ids) if any(ids) else None)
 
 
-def _ids(given: list[Any]) -> Numbers | None:
-    if set(map(type, given)) == {str}:
-        lengths = set(map(len, given))
+def _ids(texts: list[Any]) -> Numbers | None:
+    if set(map(type, texts)) == {str}:
+        lengths = set(map(len, texts))
         if min(lengths) > 0 and max(lengths) <= payload.LONGEST_ID:
-            return keys_of(given)
-    ids = [payload.read_id(one, None) for one in given]
+            return keys_of(texts)
+    ids = [payload.read_id(text, None) for text in texts]
     return keys_of(ids) if any(ids) else None
 
 
-def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
-    if set(map(type, given)) <= {float, int}:
-        times = times_ns(np.array(given, np.float64), len(given))
+def _moments(values: list[Any], now: int) -> npt.NDArray[np.int64]:
+    if set(map(type, values)) <= {float, int}:
+        times = times_ns(np.array(values, np.float64), len(values))
         if int(times.max()) <= now + AHEAD_NS:
             return times
-    return np.array([moment(one, now, None) for one in given], np.int64)
+    return np.array([moment(value, now, None) for value in values], np.int64)
 
 
-def moment(given: Any, now: int, where: str | None) -> int:
+def moment(value: Any, now: int, where: str | None) -> int:
     """Time of a row in ns since 1970 UTC; now if it has none. Raises InputError if it is not a time, or is ahead."""
     try:
-        time = now if given is None else time_ns(given)
+        time = now if value is None else time_ns(value)
     except InputError as error:
         raise InputError(error.code, str(error), where, 422) from None
     if time > now + AHEAD_NS:

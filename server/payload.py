@@ -156,8 +156,8 @@ class Payload:
         if self._names_id or not any(isinstance(row, dict) and "id" in row for row in rows):
             return None
         ids = [row.pop("id", None) if isinstance(row, dict) else None for row in rows]
-        for number, given in enumerate(ids):
-            read_id(given, f"{what}{number}, key id" if what else "key id")
+        for number, own in enumerate(ids):
+            read_id(own, f"{what}{number}, key id" if what else "key id")
         return ids
 
     def _numbers(self, body: bytes) -> Parsed | None:
@@ -215,15 +215,15 @@ class Payload:
             raise InputError("wrong_value", f"{error}, got {kind_of(value)}", where, 422) from None
 
 
-def arranged(given: Any, names: Names, where: str | None) -> list[Any]:
+def arranged(row: Any, names: Names, where: str | None) -> list[Any]:
     """Values of one row, in order: a list, or an object by name. Raises InputError."""
-    if isinstance(given, dict):
-        return names.arrange(given, where)
-    if not isinstance(given, list):
-        message = f"expected a list of {len(names.names)} values, or an object by name, got {kind_of(given)}"
+    if isinstance(row, dict):
+        return names.arrange(row, where)
+    if not isinstance(row, list):
+        message = f"expected a list of {len(names.names)} values, or an object by name, got {kind_of(row)}"
         raise InputError("not_a_list", message, where)
-    names.check_width(len(given), where)
-    return given
+    names.check_width(len(row), where)
+    return row
 
 
 def cell(where: str | None, column: Column) -> str:
@@ -298,14 +298,14 @@ def is_deeper(data: Any, most: int) -> bool:
     return True
 
 
-def read_id(given: Any, where: str | None) -> str:
+def read_id(value: Any, where: str | None) -> str:
     """Read a caller's id, "" for None. Raises InputError."""
-    if given is None:
+    if value is None:
         return ""
-    if isinstance(given, bool) or not isinstance(given, (str, int)) or not 0 < len(str(given)) <= LONGEST_ID:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not 0 < len(str(value)) <= LONGEST_ID:
         message = f"an id is a text of 1 to {LONGEST_ID} characters, or a whole number"
         raise InputError("bad_id", message, where, 422)
-    return str(given)
+    return str(value)
 
 
 def check_json_type(content_type: str) -> None:

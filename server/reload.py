@@ -78,16 +78,16 @@ class Reloading:
         self._runtime, self._application, self._loaded, self._read_config = runtime, application, loaded, read_config
         self._lock, self._stopped = threading.Lock(), False
 
-    def start(self, done: Callable[[str, bool], None] = lambda said, good: None) -> None:  # noqa: ARG005
+    def start(self, done: Callable[[str, bool], None] = lambda outcome, good: None) -> None:  # noqa: ARG005
         """Reload on a thread of its own; `done` is told what became of it, and whether it is good."""
         threading.Thread(target=lambda: done(*self._run()), name="telltale-reload", daemon=True).start()
 
     def wait(self) -> str:
         """Reload, and say what has changed. Raises TelltaleError if everything stays as it was."""
-        said, good = self._run()
+        outcome, good = self._run()
         if not good:
-            raise TelltaleError(f"not reloaded, everything stays as it was: {said}")
-        return said
+            raise TelltaleError(f"not reloaded, everything stays as it was: {outcome}")
+        return outcome
 
     def stop(self) -> None:
         """Wait for a reload that is under way, and begin no other."""
@@ -99,14 +99,14 @@ class Reloading:
             if self._stopped:
                 return "the server stops", False
             try:
-                said, good = self.reload(), True
-                log.info("reloaded: %s", said)
+                outcome, good = self.reload(), True
+                log.info("reloaded: %s", outcome)
             except Exception as error:
-                said, good = str(error) or type(error).__name__, False
+                outcome, good = str(error) or type(error).__name__, False
                 traced = None if isinstance(error, TelltaleError) else error
-                log.error("not reloaded, everything stays as it was: %s", said, exc_info=traced)
-            self._runtime.reloaded(said, good)
-        return said, good
+                log.error("not reloaded, everything stays as it was: %s", outcome, exc_info=traced)
+            self._runtime.reloaded(outcome, good)
+        return outcome, good
 
     def reload(self) -> str:
         """Load what has changed, and say what. Raises TelltaleError, and changes nothing, if anything is wrong."""

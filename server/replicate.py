@@ -70,9 +70,9 @@ class Replication:
         self._heard: dict[str, float] = {}
         for about in sorted(self._folder.glob("*/about.json")):
             try:
-                given = json.loads(about.read_bytes())
-                if given["model"] == watched.name:
-                    self._open(about.parent.name, given)
+                client = json.loads(about.read_bytes())
+                if client["model"] == watched.name:
+                    self._open(about.parent.name, client)
                     if (about.parent / "done").exists():
                         self._retire(about.parent.name)
             except (InputError, OSError, ValueError, TypeError, KeyError) as error:
@@ -83,14 +83,14 @@ class Replication:
         if environ["REQUEST_METHOD"] == "GET":
             return self._describe()
         refuse_if_behind(self._runtime)
-        given = dict(parse_qsl(environ.get("QUERY_STRING", "")[:10_000]))
+        query = dict(parse_qsl(environ.get("QUERY_STRING", "")[:10_000]))
         if environ.get("CONTENT_TYPE") != "application/octet-stream":
             raise InputError("wrong_type", "Content-Type must be application/octet-stream", None, 415)
         body = read_body(environ, self._max_body)
         if not self._one_at_a_time.acquire(blocking=False):
             raise behind("another client is being served; send it again", 1)
         try:
-            return Answer(json.dumps(self._take(given, body)).encode() + b"\n")
+            return Answer(json.dumps(self._take(query, body)).encode() + b"\n")
         except (OSError, StoreError, sqlite3.Error) as error:
             raise InputError("unavailable", f"nothing was recorded: {error}", None, 503) from error
         finally:
@@ -101,22 +101,22 @@ class Replication:
         answer = {"model": model.name, "model_version": model.version, "reference": model.reference.to_text()}
         return Answer(json.dumps({**answer, "outcomes": model.outcomes is not None}).encode() + b"\n")
 
-    def _take(self, given: dict[str, str], body: bytes) -> dict[str, Any]:
-        token, model = given.get("client", ""), self._watched
+    def _take(self, query: dict[str, str], body: bytes) -> dict[str, Any]:
+        token, model = query.get("client", ""), self._watched
         if not re.fullmatch("[0-9a-f]{12}", token):
             raise _bad("expected 12 hexadecimal digits", "client")
         followed = model.followed.get(f"client/{token}")
         if followed is None or (token not in self._series and not followed.source.ended):
-            self._open(token, given)
+            self._open(token, query)
             followed = model.followed[f"client/{token}"]
-        if followed.source.ended and "file" in given:
+        if followed.source.ended and "file" in query:
             raise behind("what this client sent before is being put away; send it again", 5)
-        if "file" not in given:
+        if "file" not in query:
             (self._folder / token / "done").touch()
             self._retire(token)
             return {"done": True}
         folder, series, self._heard[token] = self._folder / token, self._series[token], self._runtime.clock.time()
-        name, at = _FILE.fullmatch(given["file"]), given.get("at", "")
+        name, at = _FILE.fullmatch(query["file"]), query.get("at", "")
         if name is None:
             raise _bad("not the name of a file that a client has", "file")
         if not re.fullmatch("[0-9]{1,12}", at):
@@ -131,14 +131,14 @@ class Replication:
             if source is None:
                 message = "outcomes are not kept: add the section [outcomes] to the settings and start again"
                 raise InputError("no_outcomes", message, None, 409)
-            end = _write_segment(path, int(name[2]), int(at), body, series, source, "ended" in given)
+            end = _write_segment(path, int(name[2]), int(at), body, series, source, "ended" in query)
         return {"at": end, "version": model.version, "reference": model.reference.identity}
 
     def _open(self, token: str, about: Mapping[str, str]) -> None:
         """Follow a client's journals. Raises InputError if the store does not know what they were recorded for."""
         runtime, now, folder = self._runtime, self._watched, self._folder / token
         wanted = {key: str(about.get(key, ""))[:200] for key in ("model", "version", "reference")}
-        for silent in [one for one, at in self._heard.items() if at < runtime.clock.time() - SILENT]:
+        for silent in [client for client, at in self._heard.items() if at < runtime.clock.time() - SILENT]:
             self._retire(silent)
         if len(self._heard) >= CLIENTS:
             raise behind(f"there are {CLIENTS} clients", 60)

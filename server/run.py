@@ -41,12 +41,12 @@ def opened(config: Config, read_config: Callable[[], Config] | None = None) -> I
         if any(path.suffix not in ("", ".onnx") for path in paths) and find_spec("sklearn"):
             import_module("sklearn")
     loaded, failed = load_all(config)
-    watches = [one.watch for one in loaded.values()]
+    watches = [part.watch for part in loaded.values()]
     with without_pandas():
         runtime = hold(Path(config.data.path), lambda: Runtime(config, watches, failed=failed))
     reloading: Reloading | None = None
     try:
-        application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
+        application = create_application(runtime, {name: part.model for name, part in loaded.items()}, guard)
         reloading = Reloading(runtime, application, loaded, read_config or (lambda: config))
         runtime.reload = reloading.wait
         try:
@@ -97,7 +97,7 @@ def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:
         log.info("model %s (%s): %d features", name, served, len(watched.reference.schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
-    link, elsewhere = runtime.announcer.link, [one.name for one in config.receivers if one.kind != "log"]
+    link, elsewhere = runtime.announcer.link, [receiver.name for receiver in config.receivers if receiver.kind != "log"]
     if elsewhere and works_here_only(link):
         names = ", ".join(elsewhere)
         log.warning("links in messages to %s lead to %s and work on this machine only; set [server] url", names, link)

@@ -100,9 +100,9 @@ def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C)."""
-    given = sys.argv[1:] if arguments is None else arguments
+    texts = sys.argv[1:] if arguments is None else arguments
     try:
-        options = build_parser().parse_args(given)
+        options = build_parser().parse_args(texts)
         if options.command == "reference":
             show(reference(options), options.json)
         elif options.command == "init":
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
-        command = given[0] if given[:1] and given[0] in ("reference", "init") else "train"
+        command = texts[0] if texts[:1] and texts[0] in ("reference", "init") else "train"
         print(f"{words.program()} {command}: {error}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):

@@ -240,7 +240,6 @@ def send(load: Load, url: str, clock: Clock, progress: Any) -> None:
 
 
 def _send_due_outcomes(session: requests.Session, url: str, load: Load, now: float) -> None:
-    """Send the outcomes that are due."""
     while load.due and load.due[0][0] <= now:
         ready = min(OUTCOMES_A_REQUEST, sum(at <= now for at, _ in load.due))
         outcomes = [load.due.popleft()[1] for _ in range(ready)]

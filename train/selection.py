@@ -147,8 +147,8 @@ def _as_the_model_wants(features: list[str], names: Sequence[str], model: Loaded
         missing = [name for name in needed if name not in features]
         if missing:
             more = f" and {len(missing) - 1} more of its inputs are" if len(missing) > 1 else " is"
-            given = "left out by an option" if missing[0] in names else f"not among the columns: {list_names(names)}"
-            raise DataError(f"{request.data}: the model's input {missing[0]!r}{more} {given}")
+            why = "left out by an option" if missing[0] in names else f"not among the columns: {list_names(names)}"
+            raise DataError(f"{request.data}: the model's input {missing[0]!r}{more} {why}")
         return [name for name in inputs if name in features]
     if width is not None and width != len(features):
         hint = "leave some out with --target and --ignore" if len(features) > width else "some are missing"

@@ -74,14 +74,14 @@ class Backtest:
         `per_week`: None if the period is too short to say. The row of a rule names no column.
         """
         weeks = (self.end - self.start) / WEEK if self.end - self.start >= SHORTEST else math.inf
-        found = []
+        listed = []
         for rule in self.rules:
             columns = Counter((event.column, event.role) for event in self.events if event.rule == rule)
             rows = [({}, columns.total()), *(({"column": c, "role": r}, n) for (c, r), n in columns.most_common())]
             for where, n in rows:
                 per_week = None if weeks == math.inf else round(n / weeks, 3)
-                found.append({"rule": rule, **where, "events": n, "per_week": per_week})
-        return found
+                listed.append({"rule": rule, **where, "events": n, "per_week": per_week})
+        return listed
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary, times in ISO 8601."""

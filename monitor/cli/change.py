@@ -195,10 +195,10 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock, patience: flo
         folder.close()
 
 
-def ask(data: Path, name: str, patience: float, *given: Any) -> Any:
+def ask(data: Path, name: str, patience: float, *arguments: Any) -> Any:
     """Ask the process that holds the folder. Raises what it raises, as a TelltaleError."""
     try:
-        return questions.ask(data, name, given, {}, patience)
+        return questions.ask(data, name, arguments, {}, patience)
     except (OSError, EOFError) as error:
         raise StoreError(f"{data}: the process that holds it cannot be asked ({error!r})") from error
     except (ValueError, KeyError, TypeError, sqlite3.Error) as error:

@@ -98,7 +98,7 @@ def output_path(text: str, config: Config, force: bool) -> Path:
         raise ConfigError(f"{path} is in the data folder {config.data.path}; write to a file elsewhere")
     if target.is_dir():
         raise ConfigError(f"{path} is a folder; name a file")
-    models = [name for one in config.models or (config.model,) for name in (one.path, one.reference)]
+    models = [name for model in config.models or (config.model,) for name in (model.path, model.reference)]
     in_use = [Path(name) for name in (config.file, *models) if name]
     if any(used.exists() and target.exists() and target.samefile(used) for used in in_use):
         raise ConfigError(f"{path} is a file that Telltale reads: the settings, the model or the reference")

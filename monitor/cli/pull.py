@@ -36,7 +36,7 @@ PATIENCE = 60.0
     option("--dry-run", action="store_true", help="print the SQL and the engine's plan, and count nothing"),
 )
 def pull(options: argparse.Namespace, config: Config) -> Answer:
-    watches = [observed(one) for one in map(config.of, config.names) if one.source.kind == "table"]
+    watches = [observed(own) for own in map(config.of, config.names) if own.source.kind == "table"]
     if not watches:
         raise ConfigError('pull reads a table; the settings need [source] kind = "table"')
     if options.dry_run:

@@ -226,11 +226,11 @@ class Pace:
         """Note an evaluation, before which `rows` more rows have come."""
         self._progress.update(rows)
         self._done += 1
-        taken = self._clock.monotonic() - self._begun
-        if self._shown or taken < MEASURED or self._progress.disable:
+        seconds = self._clock.monotonic() - self._begun
+        if self._shown or seconds < MEASURED or self._progress.disable:
             return
         self._shown = True
-        left = taken / self._done * (self._total - self._done)
+        left = seconds / self._done * (self._total - self._done)
         if left > WORTH_TELLING:
             what = f"about {words.duration(left)} for {words.counted(self._progress.total, 'row')}"
             self._progress.write(f"{what}; Ctrl-C stops it, and what is done stays in {self._data}", file=sys.stderr)

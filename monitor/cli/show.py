@@ -173,8 +173,8 @@ def headline(facts: dict[str, Any]) -> str:
     return f"{first}{_moved(facts['predictions_moved'])}{_drifted(facts)}"
 
 
-def _moved(said: str | None) -> str:
-    return f"{said[:1].upper()}{said[1:]}. " if said else ""
+def _moved(text: str | None) -> str:
+    return f"{text[:1].upper()}{text[1:]}. " if text else ""
 
 
 def _drifted(facts: dict[str, Any]) -> str:

@@ -33,18 +33,18 @@ def starving(connection: sqlite3.Connection, rules: Sequence[Rule], model: str |
     if series is None or known is None or known[1] - known[0] < FEWEST:
         return []
     windows = list_windows(connection, series.id, max(known[0], known[1] - LOOKED_AT), known[1])
-    starts, rows = np.array([one.start for one in windows]), np.array([one.n for one in windows])
+    starts, rows = np.array([window.start for window in windows]), np.array([window.n for window in windows])
     period = min(known[1] - known[0], LOOKED_AT)
-    said = []
+    lines = []
     for rule in rules:
         reach = max(rule.window, rule.max_age)
         most = most_rows(starts, rows, reach)
         if rule.fixed and reach < period and most < rule.min_samples:
-            said.append(
+            lines.append(
                 f"{rule.name}: {duration_text(reach)} never held the {rule.min_samples} predictions of min_samples in "
                 f"{words.duration(period)}, at most {most}, so it gives no verdict; {remedy(starts, rows, rule)}"
             )
-    return said
+    return lines
 
 
 def most_rows(starts: Ints, rows: Ints, seconds: float) -> int:

@@ -188,10 +188,10 @@ def duration(text: str) -> float | None:
     >>> duration("1 days 00:00:02.500000"), duration("0:01:00"), duration("PT1M"), duration("-1 day, 23:59:59")
     (86402.5, 60.0, 60.0, -1.0)
     """
-    found = _DURATION.fullmatch(text) if len(text) < 50 and any(map(str.isdigit, text)) else None
-    if found is None:
+    match = _DURATION.fullmatch(text) if len(text) < 50 and any(map(str.isdigit, text)) else None
+    if match is None:
         return None
-    days, minus, hours, minutes, seconds, iso_minus, *iso = found.groups()
+    days, minus, hours, minutes, seconds, iso_minus, *iso = match.groups()
     if any(iso):
         total = sum(float(part or 0) * unit for part, unit in zip(iso, (86_400, 3_600, 60, 1), strict=True))
         return -total if iso_minus else total

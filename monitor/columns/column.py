@@ -313,8 +313,8 @@ class Schema:
 
     def index(self, name: str, role: Role | None = None) -> int:
         """Position of a column; a feature wins over a prediction of the same name. Raises KeyError."""
-        found = (at for at, one in enumerate(self.columns) if one.name == name and role in (None, one.role))
-        position = next(found, None)
+        places = (at for at, column in enumerate(self.columns) if column.name == name and role in (None, column.role))
+        position = next(places, None)
         if position is None:
             raise KeyError(name)
         return position

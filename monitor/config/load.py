@@ -199,13 +199,13 @@ class _Reader:
 
     def models(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         """The tables `[models.NAME]`: `model` and `source` of each."""
-        given, found = data["models"], []
+        tables, models = data["models"], []
         for key in ("model", "source"):
             if key in data:
                 raise self.error(f"there is both [{key}] and [models]: each model has its own, in [models.NAME]")
-        if not isinstance(given, dict) or not given or not all(isinstance(item, dict) for item in given.values()):
-            raise self.error(f"models: expected tables [models.NAME], got {given!r}")
-        for name, item in given.items():
+        if not isinstance(tables, dict) or not tables or not all(isinstance(item, dict) for item in tables.values()):
+            raise self.error(f"models: expected tables [models.NAME], got {tables!r}")
+        for name, item in tables.items():
             if not MODEL_NAME.fullmatch(name):
                 what = "is a part of addresses: use letters, digits, '.', '_' and '-', at most 64"
                 raise self.error(f"models: the name {name!r} {what}")
@@ -215,8 +215,8 @@ class _Reader:
             model = settings.ModelConfig(name=name, **self.section(f"models.{name}", rows, table))
             own = {"model": model, "source": settings.SourceConfig(**source)}
             self.pull(own, {"model": table, **({"outcomes": {}} if item.get("outcomes") else {})})
-            found.append(own)
-        return found
+            models.append(own)
+        return models
 
     def pull(self, sections: dict[str, Any], data: dict[str, Any]) -> None:
         """Check what a pulled source excludes and needs. Its process serves no model, so `path` becomes empty."""
@@ -257,31 +257,31 @@ class _Reader:
                 raise self.error(f"{name}.kind: expected {row.expected.text}, got none")
         return values
 
-    def receivers(self, given: Any) -> tuple[settings.ReceiverConfig, ...]:
-        if not isinstance(given, dict):
-            raise self.error(f"receivers: expected a table, got {given!r}")
+    def receivers(self, table: Any) -> tuple[settings.ReceiverConfig, ...]:
+        if not isinstance(table, dict):
+            raise self.error(f"receivers: expected a table, got {table!r}")
         sections = {
-            name: self.section(f"receivers.{name}", settings.RECEIVER_SETTINGS, item) for name, item in given.items()
+            name: self.section(f"receivers.{name}", settings.RECEIVER_SETTINGS, item) for name, item in table.items()
         }
         return tuple(settings.ReceiverConfig(name, **values) for name, values in sections.items())
 
     def rules(
-        self, given: Any, drift: settings.DriftConfig, models: list[str], taking: list[str], labels: dict[str, str]
+        self, tables: Any, drift: settings.DriftConfig, models: list[str], taking: list[str], labels: dict[str, str]
     ) -> tuple[Rule, ...]:
         """All rules. A model that no rule judges gets the default ones; `taking`: the models that take outcomes."""
-        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        if not isinstance(tables, list) or not all(isinstance(item, dict) for item in tables):
             raise self.error("rules are written as [[rule]] tables")
         rules: list[Rule] = []
         source = self.source
-        for place, item in enumerate(given, 1):
-            self.source = f"{source}, [[rule]] {place} of {len(given)}" if len(given) > 1 else source
+        for place, item in enumerate(tables, 1):
+            self.source = f"{source}, [[rule]] {place} of {len(tables)}" if len(tables) > 1 else source
             rules += self.rule(item, drift, models, taking)
         self.source = source
         for item in _default_rules(rules, models, taking):
             rules += self.rule(item, drift, models, taking)
         for name in models:
             names = Counter(rule.name for rule in rules if rule.judges(name))
-            if twice := [one for one, times in names.items() if times > 1]:
+            if twice := [rule_name for rule_name, times in names.items() if times > 1]:
                 raise self.error(f"rule.name: two rules are called {twice[0]!r}")
         return tuple(replace(rule, benign=drift.benign, labels={**labels, **rule.labels}) for rule in rules)
 

@@ -78,16 +78,16 @@ def moment(text: str, now: float, ahead: bool = False) -> float:
         since = (now // day - weekday) % 7
         named[name] = (now // day - since + 7 * ahead) * day
     try:
-        found = now + duration(text) if ahead else max(now - duration(text), 0.0)
+        at = now + duration(text) if ahead else max(now - duration(text), 0.0)
     except ValueError:
         try:
-            found = named[text] if text in named else from_iso(text)
+            at = named[text] if text in named else from_iso(text)
         except (ValueError, OverflowError):
             expected = "a time such as 2026-03-01T00:00Z or yesterday, or a length of time such as 10m or 7d"
             raise ValueError(f"expected {expected}, got {text[:80]!r}") from None
-    if not 0 <= found < FAR:
+    if not 0 <= at < FAR:
         raise ValueError(f"expected a time between 1970 and 2200, got {text[:80]!r}")
-    return found
+    return at
 
 
 def size(text: str) -> int:
@@ -107,9 +107,9 @@ def _time_of_day(text: str) -> float | None:
     return match and int(match[1]) * 3600.0 + int(match[2]) * 60.0
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint at the known name that is closest to a given one; empty if none is close."""
-    near = difflib.get_close_matches(given, list(known), 1, 0.5)
+    near = difflib.get_close_matches(name, list(known), 1, 0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -34,10 +34,15 @@ def negotiate(accept: str | None) -> tuple[bool, str]:
     'text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8'
     """
     order = list(OFFERED)
-    asked = [(quality, (media, given.get("version", "")), given) for media, given, quality in _preferences(accept)]
-    known = [(quality, order.index(key), given) for quality, key, given in asked if key in OFFERED and quality > 0]
-    _, place, given = max(known, key=lambda preference: preference[:2], default=(0.0, 0, {}))
-    kind, escaping = OFFERED[order[place]], given.get("escaping")
+    asked = [
+        (quality, (media, parameters.get("version", "")), parameters)
+        for media, parameters, quality in _preferences(accept)
+    ]
+    known = [
+        (quality, order.index(key), parameters) for quality, key, parameters in asked if key in OFFERED and quality > 0
+    ]
+    _, place, parameters = max(known, key=lambda preference: preference[:2], default=(0.0, 0, {}))
+    kind, escaping = OFFERED[order[place]], parameters.get("escaping")
     return kind == OPENMETRICS, f"{kind}; escaping={escaping}" if kind != TEXT and escaping in ESCAPING else kind
 
 

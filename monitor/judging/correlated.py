@@ -100,8 +100,8 @@ def in_the_past(
     for place, (at, span, before) in enumerate(zip(times.tolist(), spans, since, strict=True)):
         key = (before, span.end - span.start)
         if key not in known:
-            found = store.in_force(connection, series.id, key[1], at)
-            known[key] = out[place] if found is None else found
+            stored = store.in_force(connection, series.id, key[1], at)
+            known[key] = out[place] if stored is None else stored
         out[place] = known[key]
     return out
 

@@ -191,7 +191,8 @@ class Evaluator:
     def forget_names(self) -> None:
         """Take the names of unseen values out of the verdicts that are shown until the next evaluation."""
         judged = [
-            dataclasses.replace(one, results=tuple(map(_without_names, one.results))) for one in self.latest.judged
+            dataclasses.replace(judged, results=tuple(map(_without_names, judged.results)))
+            for judged in self.latest.judged
         ]
         self.latest = dataclasses.replace(self.latest, judged=tuple(judged))
 

@@ -110,7 +110,7 @@ def webhook(message: Message) -> dict[str, Any]:
         "model": message.name or None,
         "answers": message.answers or None,
         "files": list(message.files),
-        "lines": [f"{name}: {said}" if name else said for name, said in message.lines],
+        "lines": [f"{name}: {text}" if name else text for name, text in message.lines],
         "alerts": [_webhook_alert(item) for item in message.entries],
     }
 
@@ -149,8 +149,10 @@ def alertmanager(message: Message) -> list[dict[str, Any]]:
     """
     if message.kind == "test":
         labels = {"alertname": "TelltaleTest", "severity": "info"}
-        said = {"summary": " ".join(text for _, text in message.lines)}
-        return [{"labels": labels, "annotations": said, "startsAt": iso(message.at), "endsAt": iso(message.at + 60)}]
+        annotations = {"summary": " ".join(text for _, text in message.lines)}
+        return [
+            {"labels": labels, "annotations": annotations, "startsAt": iso(message.at), "endsAt": iso(message.at + 60)}
+        ]
     return [_managed(item, message) for item in message.entries]
 
 

@@ -233,10 +233,10 @@ def decide(traits: Traits, answer: Reply | Failure, *, plain: bool = False, now:
     data, status = _json(answer.body), answer.status
     words = _words(answer, data)
     if 200 <= status < 300:
-        taken = traits.taken(answer.body, data)
-        if taken is None:
+        accepted = traits.taken(answer.body, data)
+        if accepted is None:
             return Decision("retry", f"unclear answer: {words}", doubt=True, unclear=True)
-        if taken:
+        if accepted:
             return Decision("sent", words)
         status = int(_number(data.get("error_code")) or 400)
     error = str(data.get("error") or data.get("description") or answer.body[:200].decode("utf-8", "replace")).lower()
@@ -316,8 +316,8 @@ def _date(text: str) -> float | None:
 
 def _words(answer: Reply, data: dict[str, Any]) -> str:
     """The answer in one line for the store: status, and the provider's words without secrets."""
-    said = data.get("description") or data.get("error") or data.get("message")
-    text = said if isinstance(said, str) else answer.body.decode("utf-8", "replace")
+    words = data.get("description") or data.get("error") or data.get("message")
+    text = words if isinstance(words, str) else answer.body.decode("utf-8", "replace")
     # Cleaned before it is cut, since half a secret is harder to find.
     text = "".join(c if c.isprintable() else " " for c in redact(text)[:160]).strip()
     return f"HTTP {answer.status}: {text}" if text else f"HTTP {answer.status}"

@@ -291,28 +291,28 @@ def title(message: Message) -> str:
     """
     models = {item.model for item in message.entries}
     model = f"{len(models)} models: " if len(models) > 2 else f"{message.name}: " if message.name else ""
-    said = f"{message.severity.upper()}: {model}{happened(message.drifted, message.answers)}"
+    line = f"{message.severity.upper()}: {model}{happened(message.drifted, message.answers)}"
     match message.kind:
         case "update":
             counts = Counter[str](item.status for item in message.entries)
             became = {status: f"became {status}" for status in ("more severe", "harmful")}
             of = {"new": "new", **became, "resolved": "resolved"}
             parts = [f"{counts[status]} {what}" for status, what in of.items() if counts[status]]
-            said += f" ({', '.join(parts)})"
+            line += f" ({', '.join(parts)})"
         case "repeat":
-            said += f", still after {duration(message.at - message.opened)}"
+            line += f", still after {duration(message.at - message.opened)}"
         case "resolved":
-            said = f"RESOLVED: {model}{ended(message.resolved)}"
+            line = f"RESOLVED: {model}{ended(message.resolved)}"
             for item in message.resolved if len(message.resolved) == 1 else ():
                 until = clock_time(item.until or message.at, message.now)
-                said += f" (lasted {duration(lasted(item, message))}, until {until})"
+                line += f" (lasted {duration(lasted(item, message))}, until {until})"
         case "digest":
-            said = "CATCHING UP: messages could not be delivered"
+            line = "CATCHING UP: messages could not be delivered"
         case "report" | "file":
-            said = f"REPORT: {message.about}"
+            line = f"REPORT: {message.about}"
         case "test":
-            said = "TEST: Telltale can reach you"
-    return f"{said} ({duration(message.delayed)} ago)" if message.delayed >= STALE else said
+            line = "TEST: Telltale can reach you"
+    return f"{line} ({duration(message.delayed)} ago)" if message.delayed >= STALE else line
 
 
 def happened(firing: Sequence[Entry], answers: str = "") -> str:

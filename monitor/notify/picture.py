@@ -76,13 +76,13 @@ def _draw(axes: Any, item: Entry) -> None:
     # Names are data: `$x$` in one must not be read as mathematics.
     axes.set_title(cut(label(item), 40), fontsize=10, parse_math=False)
     sides = (("reference", "reference", "tab:gray", -0.2), ("test", "live", "tab:orange", 0.2))
-    for side, said, colour, offset in sides:
+    for side, name, colour, offset in sides:
         shares = histogram[side]
         if edges:
             heights = [share / (high - low) for share, (low, high) in zip(shares[1:-1], pairwise(edges), strict=True)]
-            axes.stairs(heights, edges, fill=True, alpha=0.5, color=colour, label=said)
+            axes.stairs(heights, edges, fill=True, alpha=0.5, color=colour, label=name)
         else:
-            axes.bar([place + offset for place in range(len(shares))], shares, width=0.4, color=colour, label=said)
+            axes.bar([place + offset for place in range(len(shares))], shares, width=0.4, color=colour, label=name)
     if not edges:
         axes.set_xticks(range(len(categories)), [cut(name, 12) for name in categories], parse_math=False)
     axes.set_yticks([])

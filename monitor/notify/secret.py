@@ -87,7 +87,7 @@ def redact(text: str) -> str:
 def _unescaped(text: str) -> str:
     """Undo the ways in which an address is escaped in HTML, JSON and addresses, up to three times over."""
     for _ in range(3):
-        plain = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+        plain = _JSON_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else escape[2], text)
         text, before = unquote(html.unescape(plain)), text
         if text == before:
             break
@@ -102,9 +102,9 @@ def read_secret(
     `what` names the secret in errors, such as `receivers.night: url`. Raises ConfigError with the name of the variable
     or the file, never with its content.
     """
-    given = [name for name, value in (("itself", literal), ("_env", env), ("_file", file)) if value]
-    if len(given) > 1:
-        raise ConfigError(f"{what} is given twice ({' and '.join(given)}); keep one of them")
+    ways = [name for name, value in (("itself", literal), ("_env", env), ("_file", file)) if value]
+    if len(ways) > 1:
+        raise ConfigError(f"{what} is given twice ({' and '.join(ways)}); keep one of them")
     value = literal.strip()
     if env:
         value = (os.environ if environ is None else environ).get(env, "").strip()

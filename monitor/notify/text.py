@@ -203,9 +203,9 @@ def _harm(firing: Sequence[Entry]) -> Line:
         return _sentence(firing[0].harm, re.findall(MOVED_SHARE, firing[0].harm))
     effects = [item.effect for item in firing]
     words = {"harmful": "harmful", "unknown": "harm unknown", "harmless": "harmless"}
-    said = ", ".join(f"{word}: {effects.count(effect)}" for effect, word in words.items() if effect in effects)
+    counts = ", ".join(f"{word}: {effects.count(effect)}" for effect, word in words.items() if effect in effects)
     each = any(ESTIMATE in item.harm for item in firing)
-    return (Piece(said + ESTIMATE.replace("estimated from this column", "each estimated") * each),)
+    return (Piece(counts + ESTIMATE.replace("estimated from this column", "each estimated") * each),)
 
 
 def _began(message: Message) -> str:
@@ -284,8 +284,8 @@ def _sentence(text: str, names: Sequence[str]) -> Line:
     """Split a sentence so that the names in it that come from data are pieces of their own."""
     pieces: list[Piece] = []
     for name in names:
-        before, found, after = text.partition(name) if name else (text, "", "")
-        if found:
+        before, middle, after = text.partition(name) if name else (text, "", "")
+        if middle:
             pieces += [Piece(clean_text(before)), Piece(cut(name, 40), "code")]
             text = after
     return (*(piece for piece in pieces if piece.text), Piece(clean_text(text)[:300]))

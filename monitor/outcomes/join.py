@@ -68,9 +68,9 @@ def by_hour(
         here = hours == hour
         sums = Sums.zero(target)
         for sign, outcomes in ((1, after[here]), (-1, before[here])):
-            given = ~np.isnan(outcomes)
-            if given.any():
-                part = contribute(target, predictions[here][given], outcomes[given])
+            real = ~np.isnan(outcomes)
+            if real.any():
+                part = contribute(target, predictions[here][real], outcomes[real])
                 sums = sums + part if sign > 0 else sums - part
         yield int(hour) * HOUR, sums
 
@@ -85,19 +85,19 @@ def delays(predicted_ns: npt.NDArray[np.int64], known: Floats) -> tuple[Counts, 
     return counts.astype(np.int64), float(seconds.sum())
 
 
-def recoded(outcomes: Floats, given: Target, wanted: Target) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def recoded(outcomes: Floats, target: Target, wanted: Target) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Outcomes as another target has them, NaN staying none, and which of them it can have, both shape (n,).
 
     Classes are matched by their texts; one that the other target does not have is its last code, unknown.
     """
-    if given.classified != wanted.classified:
+    if target.classified != wanted.classified:
         return outcomes, np.isnan(outcomes)
-    if not given.classified:
+    if not target.classified:
         return outcomes, ~np.isinf(outcomes)
-    if given.classes == wanted.classes:
+    if target.classes == wanted.classes:
         return outcomes, np.ones(len(outcomes), bool)
     known = {name: code for code, name in enumerate(wanted.classes)}
-    codes = np.array([*(known.get(name, len(known)) for name in given.classes), len(known)], float)
+    codes = np.array([*(known.get(name, len(known)) for name in target.classes), len(known)], float)
     out, real = outcomes.copy(), ~np.isnan(outcomes)
     out[real] = codes[outcomes[real].astype(np.intp)]
     return out, np.ones(len(outcomes), bool)

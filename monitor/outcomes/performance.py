@@ -359,14 +359,14 @@ def _logit(metric: str, value: float, positives: int) -> Measure:
     return Measure(metric, value, error, low, high, positives, "higher")
 
 
-def _averages(sums: Sums, found: dict[str, Measure]) -> Iterator[Measure | None]:
+def _averages(sums: Sums, known: dict[str, Measure]) -> Iterator[Measure | None]:
     """Yield means over classes: balanced accuracy, and macro precision, recall and F1 of a multiclass model."""
     if sums.target.kind == "binary":
-        both = [found[name] for name in ("recall", "specificity") if name in found]
+        both = [known[name] for name in ("recall", "specificity") if name in known]
         yield _average("balanced_accuracy", both, 2, sums.n)
         return
     for metric in ("precision", "recall", "f1"):
-        of_classes = [found[name] for label in sums.target.classes if (name := f"{metric}[{label}]") in found]
+        of_classes = [known[name] for label in sums.target.classes if (name := f"{metric}[{label}]") in known]
         yield _average(f"macro_{metric}", of_classes, len(of_classes), sums.n)
 
 
@@ -387,10 +387,10 @@ def measure(sums: Sums) -> dict[str, Measure]:
     (0.667, 1.0, 0.5)
     """
     target = sums.target
-    found: dict[str, Measure] = {}
+    known: dict[str, Measure] = {}
 
     def take(measures: Iterable[Measure | None]) -> None:
-        found.update({metric.metric: metric for metric in measures if metric is not None})
+        known.update({metric.metric: metric for metric in measures if metric is not None})
 
     if target.kind == "regression":
         take(_regression(sums))
@@ -400,10 +400,10 @@ def measure(sums: Sums) -> dict[str, Measure]:
             take([_normal("score", mean.value + target.centre, mean.error, sums.n, "higher", -math.inf, math.inf)])
     else:
         take(_ratio(name, ratio, sums.confusion) for name, ratio in ratios(target).items())
-        take(_averages(sums, found))
+        take(_averages(sums, known))
         if target.scores:
             take(_scores(sums))
-    return found
+    return known
 
 
 #: The moment whose mean over rows a metric is, or follows from.

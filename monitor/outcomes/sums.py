@@ -381,11 +381,11 @@ class Terms:
             low, high = (self._predictions[at] for at in target.interval)
             whole = self._one_if(engine.within(low, LARGEST_FLOAT) & engine.within(high, LARGEST_FLOAT))
             inside, above = self._one_if((low <= y) & (y <= high)), self._one_if(y > high)
-        found = {"abs_e_e": size(e) * e, "ape": ape, "ape2": ape * ape, "ape_rows": ones - self._one_if(none)}
-        found |= {"inside": inside, "outside_above": above, "interval_rows": whole}
-        found |= {"y": scaled, "y2": y2, "y3": y2 * scaled, "y4": y2 * y2, "y_e2": scaled * e2, "y2_e2": y2 * e2}
-        found |= {"rows": ones, "e": e, "abs_e": size(e), "e2": e2, "e4": e2 * e2}
-        return engine.place(predicted, target.edges), found
+        moments = {"abs_e_e": size(e) * e, "ape": ape, "ape2": ape * ape, "ape_rows": ones - self._one_if(none)}
+        moments |= {"inside": inside, "outside_above": above, "interval_rows": whole}
+        moments |= {"y": scaled, "y2": y2, "y3": y2 * scaled, "y4": y2 * y2, "y_e2": scaled * e2, "y2_e2": y2 * e2}
+        moments |= {"rows": ones, "e": e, "abs_e": size(e), "e2": e2, "e4": e2 * e2}
+        return engine.place(predicted, target.edges), moments
 
     def _moments_of_classes(self) -> tuple[Any, Mapping[str, Any]]:
         target, engine, y = self._target, self._engine, self._y
@@ -398,13 +398,13 @@ class Terms:
         errors = [(x - hit) * (x - hit) for x, hit in zip(p, hits, strict=True)]
         if target.kind == "binary":
             brier, top, tilt = errors[0], p[0], 1 - 2 * p[0]
-            found = {"gap_tilt": (hits[0] - p[0]) * tilt, "tilt2_var": tilt * tilt * p[0] * (1 - p[0])}
+            moments = {"gap_tilt": (hits[0] - p[0]) * tilt, "tilt2_var": tilt * tilt * p[0] * (1 - p[0])}
         else:
             brier, top = reduce(add, errors), engine.largest(*p)
             right = self._one_if(y == self._predictions[0])
-            found = {"right": right, "rows": reduce(add, hits)}
-        found |= {"brier": brier, "brier2": brier * brier, "log": log, "log2": log * log, "p": top}
-        return engine.place(top, target.edges), found
+            moments = {"right": right, "rows": reduce(add, hits)}
+        moments |= {"brier": brier, "brier2": brier * brier, "log": log, "log2": log * log, "p": top}
+        return engine.place(top, target.edges), moments
 
 
 def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:

@@ -62,11 +62,11 @@ def key_of(name: str) -> int:
 
 def keys_of(names: Iterable[str]) -> Numbers:
     """Hashes of ids, shape (n,); 0 for an empty text, which stands for no id."""
-    given = [name.encode("utf-8", "surrogatepass") for name in names]
-    hashes = [blake2b(name, digest_size=8).digest() if name else _NO_ID for name in given]
+    texts = [name.encode("utf-8", "surrogatepass") for name in names]
+    hashes = [blake2b(name, digest_size=8).digest() if name else _NO_ID for name in texts]
     keys = np.frombuffer(b"".join(hashes), "<u8").astype(np.uint64)
     for zero in np.flatnonzero(keys == 0).tolist():
-        keys[zero] = bool(given[zero])
+        keys[zero] = bool(texts[zero])
     return keys
 
 
@@ -386,13 +386,13 @@ class Waiting:
 
         `keys`, `numbers`: shape (n,), the numbers ascending.
         """
-        given = np.flatnonzero(keys)
+        with_id = np.flatnonzero(keys)
         firsts = numbers
-        if len(given):
+        if len(with_id):
             firsts = numbers.copy()
-            unique, first, group = np.unique(keys[given], return_index=True, return_inverse=True)
+            unique, first, group = np.unique(keys[with_id], return_index=True, return_inverse=True)
             known = self._keys.find(unique)
-            firsts[given] = np.where(known == 0, numbers[given][first], known)[group.ravel()]
+            firsts[with_id] = np.where(known == 0, numbers[with_id][first], known)[group.ravel()]
         return firsts
 
     def add(self, series: int, fields: Fields, now: int) -> None:

@@ -248,10 +248,12 @@ def leading_result(results: Sequence[DriftResult], statistic: str = "") -> Drift
     waiting = [result for result in results if result.statistic == statistic and condition(result) is None]
     if waiting and not drifting:
         return waiting[0]
-    # Of metrics the first one leads, which people know best: accuracy, not the one with the most power.
-    return max(
-        drifting or judged, key=lambda one: 0.0 if is_performance(one.statistic) else one.strength, default=results[0]
-    )
+
+    def strength(result: DriftResult) -> float:
+        # Of metrics the first one leads, which people know best: accuracy, not the one with the most power.
+        return 0.0 if is_performance(result.statistic) else result.strength
+
+    return max(drifting or judged, key=strength, default=results[0])
 
 
 def by_alert(results: Iterable[DriftResult]) -> dict[AlertKey, list[DriftResult]]:

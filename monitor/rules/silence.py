@@ -114,8 +114,8 @@ def new_silence(
     return Silence(hashlib.sha256(identity.encode()).hexdigest()[:8], dict(matchers), start, end, author, reason)
 
 
-def _hint(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, 1, 0.5)
+def _hint(text: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(text, known, 1, 0.5)
     if near:
         return f"did you mean {near[0]!r}?"
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
@@ -129,7 +129,7 @@ def labels_of(alert: Alert) -> dict[str, str]:
 
 def silenced_by(alert: Alert, silences: Iterable[Silence], now: float) -> Silence | None:
     """The first active silence that matches an alert."""
-    return next((one for one in silences if one.state(now) == "active" and one.matches(alert)), None)
+    return next((silence for silence in silences if silence.state(now) == "active" and silence.matches(alert)), None)
 
 
 def inhibited(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:

@@ -315,6 +315,5 @@ class Fleet:
         for at in {seen[replica].at for replica in replicas}:
             past.update(self.each([replica for replica in replicas if seen[replica].at == at], at))
         known = {replica: past[replica] for replica in replicas if replica in past}
-        return {
-            one: counters for one, counters in known.items() if not self.places.counts(counters, seen[one].total)[1]
-        }
+        unusable = {replica for replica in known if self.places.counts(known[replica], seen[replica].total)[1]}
+        return {replica: counters for replica, counters in known.items() if replica not in unusable}

@@ -177,8 +177,8 @@ class OutcomeRecorder:
         Raises InputError that names the row, the first of which is number `before`, and records none of them then.
         """
         rows, keys = np.full((len(ids), PREDICTED), np.nan), np.zeros(len(ids), np.uint64)
-        for at, (given, value) in enumerate(zip(ids, values, strict=True)):
-            rows[at, NUMBER], rows[at, TOKEN], keys[at] = id_of(str(given))
+        for at, (name, value) in enumerate(zip(ids, values, strict=True)):
+            rows[at, NUMBER], rows[at, TOKEN], keys[at] = id_of(str(name))
             rows[at, VALUE] = read_outcome(self.target, value, f"row {before + at}")
         if known is not None:
             rows[:, KNOWN] = known
@@ -402,28 +402,30 @@ class OutcomeSource(Recorded):
         return self._series[series]
 
 
-def id_of(given: str) -> Id:
+def id_of(text: str) -> Id:
     """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
-    match = _OURS.fullmatch(given.rpartition("/")[2])
-    return Id(0, 0, key_of(given)) if match is None else Id(int(match[2]), int(match[1], 16), key_of(given))
+    match = _OURS.fullmatch(text.rpartition("/")[2])
+    return Id(0, 0, key_of(text)) if match is None else Id(int(match[2]), int(match[1], 16), key_of(text))
 
 
-def read_outcome(target: Target, given: object, where: str | None = None) -> float:
+def read_outcome(target: Target, outcome: object, where: str | None = None) -> float:
     """An outcome as the journal has it: a number or the code of a class; NaN for None, which takes it back.
 
     Raises InputError for what is no outcome of this model.
     """
-    if given is None:
+    if outcome is None:
         return float("nan")
-    if isinstance(given, (list, dict, tuple)) or getattr(given, "ndim", 0) > 0:
+    if isinstance(outcome, (list, dict, tuple)) or getattr(outcome, "ndim", 0) > 0:
         raise InputError("not_an_outcome", "expected one value, got a list or an object", where, 422)
-    text = canonical(given)
+    text = canonical(outcome)
     code = target.code(text) if target.classified else 0.0
     if text == MISSING or code != code:
         raise InputError("not_an_outcome", "expected a value, got NaN", where, 422)
     if target.classified:
         return code
-    value = number(given)
-    if isinstance(given, str) or not abs(value) <= LARGEST:
-        raise InputError("not_an_outcome", f"expected a number up to {LARGEST:g}, got {str(given)[:40]!r}", where, 422)
+    value = number(outcome)
+    if isinstance(outcome, str) or not abs(value) <= LARGEST:
+        raise InputError(
+            "not_an_outcome", f"expected a number up to {LARGEST:g}, got {str(outcome)[:40]!r}", where, 422
+        )
     return value

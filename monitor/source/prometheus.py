@@ -72,7 +72,7 @@ class PrometheusSource(FleetSource):
         facts = self._samples(self._own("reference", FACTS), now)
         # Replicas of which two processes are scraped now; a pair of servers that scrape one see one instance.
         of_instance = f"count by ({REPLICA}, instance) ({PREDICTIONS}{{{self.settings.match}}})"
-        twice = {Replica.of(one) for one in self._samples(f"count by ({REPLICA}) ({of_instance}) > 1", now)}
+        twice = {Replica.of(labels) for labels in self._samples(f"count by ({REPLICA}) ({of_instance}) > 1", now)}
         return self.count(before, facts, twice, now, self._each, total)
 
     def _each(self, replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
@@ -81,8 +81,8 @@ class PrometheusSource(FleetSource):
 
     def _own(self, by: str, families: Collection[str], which: str = "") -> str:
         """Write a query for families, the newest of each replica wherever and by whomever it was scraped."""
-        given = (f'__name__=~"{"|".join(families)}"', f'replica!~"{FLEET}.*"', which, self.settings.match)
-        newest = f"last_over_time({{{', '.join(filter(None, given))}}}[{LOOK_BACK}])"
+        matchers = (f'__name__=~"{"|".join(families)}"', f'replica!~"{FLEET}.*"', which, self.settings.match)
+        newest = f"last_over_time({{{', '.join(filter(None, matchers))}}}[{LOOK_BACK}])"
         return f"max by (__name__, {REPLICA}, {by}) ({newest})"
 
     def _samples(self, query: str, at: float) -> list[Sample]:
@@ -93,7 +93,7 @@ class PrometheusSource(FleetSource):
             content = orjson.loads(reply.body)
             refused = "" if reply.status == 200 else str(content["error"])
             series = [] if refused else content["data"]["result"]
-            rows = [(one["metric"], float(one["value"][1])) for one in series]
+            rows = [(sample["metric"], float(sample["value"][1])) for sample in series]
             samples = [Sample(labels.get("__name__", ""), labels, value) for labels, value in rows]
         except (ValueError, LookupError, TypeError):
             kind = reply.headers.get("Content-Type", "nothing")

@@ -206,7 +206,7 @@ class CsvReader(Reader):
 
     def _with_csv(self, text: str, first: int, wanted: Sequence[str], numeric: list[int]) -> Rows:
         if '""' in text:
-            text = _QUOTED.sub(lambda found: f'"{QUOTED_EMPTY}"' if found[0] == '""' else found[0], text)
+            text = _QUOTED.sub(lambda quoted: f'"{QUOTED_EMPTY}"' if quoted[0] == '""' else quoted[0], text)
         # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
         reader = csv.reader(io.StringIO(text), delimiter=self.delimiter, strict=not self.bad.skip)
         rows: list[list[str]] = []

@@ -53,15 +53,15 @@ class Names:
                 pass
             else:
                 return list(values) if len(self.names) != 1 else [values]
-        given = canonical_items(row)  # the names may be spelled otherwise: as numbers, or with a line's end in them
-        values_of = dict(given)
-        if len(values_of) != len(given) or not self.fit(values_of):
-            raise self.complaint([name for name, _ in given], where)
+        pairs = canonical_items(row)  # the names may be spelled otherwise: as numbers, or with a line's end in them
+        values_of = dict(pairs)
+        if len(values_of) != len(pairs) or not self.fit(values_of):
+            raise self.complaint([name for name, _ in pairs], where)
         return [values_of.get(name) for name in self.names]
 
-    def fit(self, given: Iterable[str]) -> bool:
+    def fit(self, own: Iterable[str]) -> bool:
         """Tell whether these are the names of all columns that are needed, and of no unknown one."""
-        listed = list(given)
+        listed = list(own)
         names, spare = set(listed), self._optional | self._ignored
         return len(names) == len(listed) and self._known - spare <= names <= self._known
 
@@ -76,9 +76,9 @@ class Names:
             message = f"expected {len(self.names)} {self._what} values ({listed}), got {width}"
             raise InputError("wrong_length", message, where, 422)
 
-    def complaint(self, given: Iterable[object], where: str | None = None) -> InputError:
+    def complaint(self, own: Iterable[object], where: str | None = None) -> InputError:
         """Say which names are missing, and which are not known."""
-        names = [column_name(name) for name in given]
+        names = [column_name(name) for name in own]
         missing = [name for name in self.names if name not in {*names, *self._optional}]
         unknown = [name for name in names if name not in self._known]
         parts = [f"no value for {_listed(missing)}"] if missing else []

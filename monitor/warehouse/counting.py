@@ -205,8 +205,8 @@ class Counting:
                     clipped = ib.ifelse(x > LARGEST, LARGEST, ib.ifelse(x < -LARGEST, -LARGEST, x))
                     x = ib.ifelse(missing(x) | x.isinf(), 0.0, clipped)
                 numbers[f"s{position}"] = x
-        taken = rows.select(time=self.when(rows), **numbers)
-        return taken.group_by("time").agg(n=taken.count(), **{name: taken[name].sum() for name in numbers})
+        numbered = rows.select(time=self.when(rows), **numbers)
+        return numbered.group_by("time").agg(n=numbered.count(), **{name: numbered[name].sum() for name in numbers})
 
     def bins(self, rows: Expr, part: Sequence[int]) -> Expr:
         """Count rows by `time` and `bin`, an index into the schema's flat vector, as `n`. `part`: which columns.

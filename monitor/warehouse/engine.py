@@ -89,10 +89,10 @@ def rows_of(connection: Any, table: str, query: str = "") -> Expr:
 
 def readable(connection: Any, rows: Expr, names: Collection[str]) -> Expr:
     """Take the columns of these names that are there: types of others may be such that Ibis cannot read them."""
-    taken = [name for name in rows.columns if name in names]
-    if connection.name != "postgres" or not taken:
-        return rows.select(taken) if taken else rows
-    described = _described(connection, rows.select(taken))
+    present = [name for name in rows.columns if name in names]
+    if connection.name != "postgres" or not present:
+        return rows.select(present) if present else rows
+    described = _described(connection, rows.select(present))
     return rows.select(*(_plain(connection, rows[name], kind) for name, kind in described))
 
 

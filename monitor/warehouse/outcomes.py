@@ -50,8 +50,8 @@ def with_outcomes(run: Run, connection: Any, rows: Expr, settings: SourceConfig,
     if where:
         known = truth.filter(truth[name].notnull())
         rows = rows.join(known.select(key, telltale_outcome=known[name]), key)
-        found = run(rows.aggregate(n=rows.count(), ids=rows[key].nunique()))
-        if found["n"].to_pylist() != found["ids"].to_pylist():
+        joined = run(rows.aggregate(n=rows.count(), ids=rows[key].nunique()))
+        if joined["n"].to_pylist() != joined["ids"].to_pylist():
             raise SourceError(f"several rows have the same {key!r}, in the table or in {where}; outcomes need one each")
     return rows, rows["telltale_outcome" if where else name]
 
@@ -102,17 +102,17 @@ def _number(x: Expr) -> Expr:
 
 def _coded(run: Run, rows: Expr, x: Expr, classes: Sequence[str]) -> Expr:
     """Codes of a column of classes: NULL if missing, `len(classes)` for any other."""
-    one, codes, kind, cases = ibis(), Codes(classes), x.type(), [(missing(x), ibis().null("float64"))]
-    found = rows.filter(~missing(x)).select(value=as_text(x)).group_by("value").agg(n=lambda t: t.count())
-    for text in run(found.order_by(one.desc("n"), "value").limit(LEFTOVERS))["value"].to_pylist():
+    ib, codes, kind, cases = ibis(), Codes(classes), x.type(), [(missing(x), ibis().null("float64"))]
+    by_text = rows.filter(~missing(x)).select(value=as_text(x)).group_by("value").agg(n=lambda t: t.count())
+    for text in run(by_text.order_by(ib.desc("n"), "value").limit(LEFTOVERS))["value"].to_pylist():
         code = codes.find(canonical(text == "true" if kind.is_boolean() else value_of(text, kind)))
         if code is not None:
-            cases.append((as_text(x) == text, one.null("float64") if math.isnan(code) else one.literal(code)))
-    return one.cases(*cases, else_=one.literal(float(len(classes)))).cast("float64")
+            cases.append((as_text(x) == text, ib.null("float64") if math.isnan(code) else ib.literal(code)))
+    return ib.cases(*cases, else_=ib.literal(float(len(classes)))).cast("float64")
 
 
-def _hours(found: Any) -> list[int]:
-    seconds = found["time"].to_numpy().astype("datetime64[s]").astype(np.int64) + 900 * found["quarter"].to_numpy()
+def _hours(cells: Any) -> list[int]:
+    seconds = cells["time"].to_numpy().astype("datetime64[s]").astype(np.int64) + 900 * cells["quarter"].to_numpy()
     hours: list[int] = (seconds // 3600 * 3600).tolist()
     return hours
 

@@ -201,19 +201,19 @@ def _confirm(result: dict[str, str], status: int, then: str = "/alerts") -> Resp
     return current_app.make_response((result, status))
 
 
-def matchers(given: Mapping[str, str]) -> dict[str, str]:
+def matchers(form: Mapping[str, str]) -> dict[str, str]:
     """What a silence is for; fields that are empty match everything, and other labels are `label.NAME`.
 
     >>> matchers({"column": "bmi", "rule": "", "label.team": "credit", "reason": "x"})
     {'column': 'bmi', 'team': 'credit'}
     """
-    named = {name: given.get(name, "") for name in MATCHERS}
-    named |= {name.removeprefix("label."): text for name, text in given.items() if name.startswith("label.")}
+    named = {name: form.get(name, "") for name in MATCHERS}
+    named |= {name.removeprefix("label."): text for name, text in form.items() if name.startswith("label.")}
     return {name: text[:MOST] for name, text in named.items() if text}
 
 
-def _end(given: Mapping[str, str], now: float) -> float:
+def _end(form: Mapping[str, str], now: float) -> float:
     try:
-        return moment(given.get("until") or given.get("for") or "4h", now, ahead=True)
+        return moment(form.get("until") or form.get("for") or "4h", now, ahead=True)
     except ValueError as error:
-        raise InputError("time", clean_text(str(error)), "until" if given.get("until") else "for") from None
+        raise InputError("time", clean_text(str(error)), "until" if form.get("until") else "for") from None

@@ -94,12 +94,12 @@ def healthz() -> tuple[dict[str, Any], int]:
 @api.get("/api/windows")
 def windows() -> dict[str, Any]:
     """Counts over any period: `from`, `to`, `around`, `step`, `column` (repeatable), `model_version`."""
-    given, span = request.args, period(DAY)
+    fields, span = request.args, period(DAY)
     try:
-        step = duration(given["step"]) if "step" in given else None
+        step = duration(fields["step"]) if "step" in fields else None
     except ValueError as error:
         raise InputError("duration", clean_text(str(error)), "step") from None
-    return runtime().windows(span.start, span.end, step, given.getlist("column"), given.get("model_version"), asked())
+    return runtime().windows(span.start, span.end, step, fields.getlist("column"), fields.get("model_version"), asked())
 
 
 @api.get("/api/performance")

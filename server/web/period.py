@@ -46,7 +46,7 @@ class Period(NamedTuple):
     wrong: InputError | None
 
 
-def read(given: Mapping[str, str], now: float, seconds: float, moves: Moves) -> Span:
+def read(address: Mapping[str, str], now: float, seconds: float, moves: Moves) -> Span:
     """Return the period that an address names, or the last `seconds` if it names none.
 
     Raises InputError with the name of the field.
@@ -56,10 +56,10 @@ def read(given: Mapping[str, str], now: float, seconds: float, moves: Moves) -> 
     >>> read({"around": "tpfvitgxcn"}, 9000.0, 60.0, lambda _: [(7200.0, "firing")])
     <Span 1970-01-01T01:00:00Z to 1970-01-01T02:30:00Z>
     """
-    texts = {name: given[name].strip() for name in NAMES if given.get(name, "").strip()}
+    texts = {name: address[name].strip() for name in NAMES if address.get(name, "").strip()}
     if list(texts) == ["around"]:
-        if found := moves(texts["around"]):
-            return period_around(found, now)
+        if entered := moves(texts["around"]):
+            return period_around(entered, now)
         raise InputError("no_event", f"no alert has the event id {clean_text(texts['around'][:LONGEST])!r}", "around")
     end = _moment(texts, "to", now, now)
     start = _moment(texts, "from", now, max(end - seconds, 0.0))
@@ -74,7 +74,7 @@ def address_of(start: float, end: float) -> dict[str, str]:
     return {"from": iso(start), "to": iso(end)}
 
 
-def chosen(given: Mapping[str, str], now: float, seconds: float, first: float, moves: Moves) -> Period:
+def chosen(address: Mapping[str, str], now: float, seconds: float, first: float, moves: Moves) -> Period:
     """Return what a page shows: what the address names, as far as there is a history.
 
     `first`: when the history begins. A young one fills the width.
@@ -82,19 +82,19 @@ def chosen(given: Mapping[str, str], now: float, seconds: float, first: float, m
     >>> chosen({"from": "7d"}, 1e6, DAY, 1e6 - 1800.0, lambda _: [])[:5]
     (998200.0, 1000000.0, None, {'from': '7d'}, {'from': '7d', 'to': ''})
     """
-    kept = {name: given[name][:LONGEST] for name in NAMES if given.get(name)}
+    kept = {name: address[name][:LONGEST] for name in NAMES if address.get(name)}
     fields = {name: kept.get(name, "") for name in ("from", "to")}
     wrong = None
     try:
-        span = read(given, now, seconds, moves)
+        span = read(address, now, seconds, moves)
     except InputError as error:
         wrong, kept, span = error, {}, Span(max(now - seconds, 0.0), now)
     end = min(span.end, now)
     judged = end if end < now else None
     if list(kept) == ["around"]:
         fields = address_of(span.start // 60 * 60, span.end)
-        found = moves(kept["around"])
-        judged = found[0][0] if found[-1][1] in ENDED else None
+        entered = moves(kept["around"])
+        judged = entered[0][0] if entered[-1][1] in ENDED else None
     start = max(span.start, min(first, end - SHORTEST))
     asked = kept or {"from": "24h" if seconds == DAY else "7d"}
     current = asked["from"] if list(asked) == ["from"] else ""

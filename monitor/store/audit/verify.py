@@ -165,20 +165,20 @@ def _check_schema(connection: sqlite3.Connection) -> Iterable[Problem]:
         migrate(fresh)
         expected = {row[1]: row for row in fresh.execute(schema)}
         migrations = fresh.execute(names).fetchall()
-    found = {row[1]: row for row in connection.execute(schema)}
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
+    present = {row[1]: row for row in connection.execute(schema)}
+    for name in sorted(expected.keys() | present.keys()):
+        if name not in present:
             yield Problem(f"schema of {name}", "is not there")
-        elif found[name] != expected.get(name):
+        elif present[name] != expected.get(name):
             yield Problem(f"schema of {name}", "is not of Telltale's schema, or was changed")
     if connection.execute(names).fetchall() != migrations:
         yield Problem("_sqlite_migrations", "was changed")
 
 
 def _check_table(connection: sqlite3.Connection, table: str, report: Report) -> None:
-    seals, found = read_seals(connection, table), sums(connection, table, SEALED[table].where)
-    for block in sorted(seals.keys() | found.keys()):
-        seal, (rows, total), what = seals.get(block, Seal()), found.get(block, (0, 0)), ""
+    seals, present = read_seals(connection, table), sums(connection, table, SEALED[table].where)
+    for block in sorted(seals.keys() | present.keys()):
+        seal, (rows, total), what = seals.get(block, Seal()), present.get(block, (0, 0)), ""
         if rows != seal.rows:
             what = f"{seal.rows} rows were written and {rows} are there"
         elif (total + seal.added * ADDED) % MODULUS != seal.sum:

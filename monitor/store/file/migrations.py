@@ -377,8 +377,8 @@ def applied(connection: sqlite3.Connection) -> list[str] | None:
     if "_sqlite_migrations" not in tables:
         return None if own else []
     sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
-    found = [row[0] for row in connection.execute(sql, (SET,))]
-    return found if found or not own else None
+    names = [row[0] for row in connection.execute(sql, (SET,))]
+    return names if names or not own else None
 
 
 def later_version(names: Iterable[str]) -> str:
@@ -392,10 +392,10 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Raises StoreError for a database that a later Telltale has changed.
     """
-    found = applied(connection)
-    if later := later_version(found or ()):
+    names = applied(connection)
+    if later := later_version(names or ()):
         raise StoreError(f"the database was {later}")
-    if found == [*CHANGES]:
+    if names == [*CHANGES]:
         return
     from sqlite_utils import Database  # it loads pandas if that is installed: a second, and 65 MB
     from sqlite_utils.migrations import Migrations

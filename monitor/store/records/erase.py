@@ -32,9 +32,8 @@ class Wanted:
     columns: frozenset[Name] | None = None
     value: str | None = None
 
-    def __contains__(self, found: tuple[Name, str]) -> bool:
-        """Whether a value of a column is to be erased."""
-        return self.of(found[0]) and self.value in (None, found[1])
+    def __contains__(self, value: tuple[Name, str]) -> bool:
+        return self.of(value[0]) and self.value in (None, value[1])
 
     def of(self, column: Name) -> bool:
         """Whether values of a column are to be erased."""
@@ -95,7 +94,7 @@ def find(connection: sqlite3.Connection, data: Path, wanted: Wanted) -> Found:
 
 def moved_aside(folder: DataFolder) -> list[damaged_files.Evidence]:
     """Databases that were moved aside as damaged: names in them cannot be erased, so they are deleted."""
-    return [one for one in damaged_files.find(folder) if one.database]
+    return [file for file in damaged_files.find(folder) if file.database]
 
 
 def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: float) -> None:
@@ -148,7 +147,6 @@ def _erase_from_database(connection: sqlite3.Connection, wanted: Wanted, matches
 
 
 def _schemas(connection: sqlite3.Connection) -> list[Schema]:
-    """The columns of all model versions."""
     rows = connection.execute("SELECT id FROM series ORDER BY id").fetchall()
     return [load_series(connection, number).schema for (number,) in rows]
 

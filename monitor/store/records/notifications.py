@@ -48,7 +48,7 @@ def enqueue(connection: sqlite3.Connection, due: Plan) -> None:
     rows = []
     for state in due.groups:
         row = fields_of(state)
-        row["told"] = _json([[key, *astuple(one)] for key, one in sorted(row.pop("announced").items())])
+        row["told"] = _json([[key, *astuple(facts)] for key, facts in sorted(row.pop("announced").items())])
         rows.append(row)
     with seals.changing(connection, "notification_groups"):
         insert(connection, "notification_groups", rows, "INSERT OR REPLACE")
@@ -105,7 +105,7 @@ def head(connection: sqlite3.Connection, receiver: str) -> Item | None:
 
 def backlog(connection: sqlite3.Connection, receiver: str) -> list[Item]:
     """All messages that are not settled, the oldest first."""
-    return [_item(row) for row in connection.execute(f"{_OPEN} AND receiver = ? ORDER BY id", (receiver,)).fetchall()]
+    return list(map(_item, connection.execute(f"{_OPEN} AND receiver = ? ORDER BY id", (receiver,)).fetchall()))
 
 
 def waiting(connection: sqlite3.Connection, receivers: Collection[str]) -> int:

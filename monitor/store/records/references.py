@@ -117,8 +117,8 @@ def reset(
     if not chosen:
         raise StoreError(f"model {series.version} is compared with its training data already")
     for position in chosen:
-        found = connection.execute("SELECT since FROM reference_changes WHERE id = ?", (standing[position],))
-        (since,) = found.fetchone() if replayed else (iso(now),)
+        rows = connection.execute("SELECT since FROM reference_changes WHERE id = ?", (standing[position],))
+        (since,) = rows.fetchone() if replayed else (iso(now),)
         _enter(connection, series, position, now, {"action": RESET, "since": since, "author": author, "reason": reason})
 
 
@@ -198,9 +198,9 @@ def changes(connection: sqlite3.Connection) -> list[Row]:
         "AS in_force FROM reference_changes c JOIN series m ON m.id = c.series_id JOIN columns k ON k.id = c.column_id "
         "ORDER BY c.id",
     )
-    found = []
+    listed = []
     for key, group in groupby(rows, key=itemgetter(*_CHANGE)):
         of = list(group)
         columns = {"columns": [row["name"] for row in of], "in_force": [row["name"] for row in of if row["in_force"]]}
-        found.append({"id": of[0]["id"], **dict(zip(_CHANGE, key, strict=True)), **columns})
-    return found[::-1]
+        listed.append({"id": of[0]["id"], **dict(zip(_CHANGE, key, strict=True)), **columns})
+    return listed[::-1]

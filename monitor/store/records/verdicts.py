@@ -61,10 +61,8 @@ def enter_questions(connection: sqlite3.Connection, series_id: int, questions: I
             asked["usual"] = question.usual._asdict()
         row = {"series_id": series_id, "rule": question.name, "asked": json.dumps(asked, separators=(",", ":"))}
         append(connection, "questions", [row], "INSERT OR IGNORE")
-        found = connection.execute(
-            "SELECT id FROM questions WHERE (series_id, rule, asked) = (?, ?, ?)", tuple(row.values())
-        )
-        ids[question.name] = found.fetchone()[0]
+        sql = "SELECT id FROM questions WHERE (series_id, rule, asked) = (?, ?, ?)"
+        (ids[question.name],) = connection.execute(sql, tuple(row.values())).fetchone()
     return ids
 
 

@@ -115,7 +115,7 @@ def _read_two(texts: Sequence[str], sizes: Sequence[int]) -> Counts:
 
 def _read_json(texts: Sequence[str], sizes: Sequence[int]) -> Counts:
     lists = [orjson.loads(text) for text in texts]
-    filled = [found + [0] * (size - len(found)) for found, size in zip(lists, sizes, strict=True)]
+    filled = [counts + [0] * (size - len(counts)) for counts, size in zip(lists, sizes, strict=True)]
     return np.array([*chain.from_iterable(filled)], dtype=np.int64)
 
 

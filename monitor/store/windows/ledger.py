@@ -121,8 +121,8 @@ class Windows:
     def add(self, connection: sqlite3.Connection, batches: Mapping[int, Batch]) -> None:
         """Add a fold: a batch for each window start (seconds since 1970)."""
         for start, batch in sorted(batches.items()):
-            window_id, whole = self._window(connection, start)
-            whole = whole + batch
+            window_id, before = self._window(connection, start)
+            whole = before + batch
             connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
             write(connection, window_id, whole.counts, self.series.sizes, self._sums(whole))
             self._open[start] = (window_id, whole)
@@ -157,11 +157,8 @@ class Windows:
                     return row["id"], whole
             except StoreError:
                 pass
-            log.error(
-                "the counts of open window %d do not add up to its number of rows: run `%s verify`",
-                row["id"],
-                program(),
-            )
+            what = "the counts of open window %d do not add up to its number of rows: run `%s verify`"
+            log.error(what, row["id"], program())
             seal(connection, "id = ?", row["id"])
         cursor = connection.execute("INSERT INTO windows (series_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
         return int(cursor.lastrowid or 0), empty_batch(self.series.schema)
@@ -174,12 +171,12 @@ class Windows:
 
 def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
     """Close open windows for good. `which`: a condition in SQL, with its values."""
-    found = connection.execute(f"SELECT id FROM windows WHERE NOT sealed AND {which} ORDER BY id", values)  # noqa: S608
-    ids = [row[0] for row in found.fetchall()]
-    for one in ids:
-        connection.execute("UPDATE windows SET sealed = 1 WHERE id = ?", (one,))
-        seals.add(connection, "windows", "id = ?", one)
-    move_sealed(connection, ids)
+    rows = connection.execute(f"SELECT id FROM windows WHERE NOT sealed AND {which} ORDER BY id", values)  # noqa: S608
+    windows = [row[0] for row in rows.fetchall()]
+    for window in windows:
+        connection.execute("UPDATE windows SET sealed = 1 WHERE id = ?", (window,))
+        seals.add(connection, "windows", "id = ?", window)
+    move_sealed(connection, windows)
 
 
 def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
@@ -204,10 +201,10 @@ def drop_cursors(connection: sqlite3.Connection, key: str) -> None:
     seals.delete(connection, "sources", "substr(name, instr(name, '@') + 1) = ?", key)
 
 
-def strays(connection: sqlite3.Connection, prefix: str, found: Set[str]) -> list[str]:
-    """Keys with this prefix that have a cursor and were not found; the process's own journals have no key."""
+def strays(connection: sqlite3.Connection, prefix: str, there: Set[str]) -> list[str]:
+    """Keys with this prefix that have a cursor and no folder `there`; the process's own journals have no key."""
     rows = connection.execute("SELECT DISTINCT substr(name, instr(name, '@') + 1) FROM sources WHERE instr(name, '@')")
-    return [key for (key,) in rows.fetchall() if key.startswith(prefix) and key not in found]
+    return [key for (key,) in rows.fetchall() if key.startswith(prefix) and key not in there]
 
 
 def read_cursor(connection: sqlite3.Connection, source: str) -> str:

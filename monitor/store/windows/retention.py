@@ -272,8 +272,8 @@ def oldest(connection: sqlite3.Connection, table: str, thinned: int = 0) -> floa
     moment, may_go = OF_DAYS[table]
     after = read_meta(connection, f"thinned_{thinned}", "")
     sql = f"SELECT min({moment}) FROM {table} WHERE {moment} >= ? AND {may_go}"  # noqa: S608 - constants
-    found = connection.execute(sql, (after,)).fetchone()[0]
-    return None if found is None else from_iso(found)
+    first = connection.execute(sql, (after,)).fetchone()[0]
+    return None if first is None else from_iso(first)
 
 
 def drop_rows(connection: sqlite3.Connection, table: str, before: float, after: float) -> int:
@@ -300,13 +300,13 @@ def _drop_series(connection: sqlite3.Connection, served: Collection[int], before
     if ids:  # a walk through all verdicts, so only if there is something to drop
         judged = "SELECT DISTINCT series_id FROM questions WHERE id IN (SELECT DISTINCT question_id FROM drift)"
         ids -= {row[0] for row in connection.execute(judged).fetchall()}
-    for one in sorted(ids):
+    for series_id in sorted(ids):
         of_it = "column_id IN (SELECT id FROM columns WHERE series_id = ?)"
-        seals.delete(connection, "unseen_values", of_it, one)
-        connection.execute(f"DELETE FROM totals WHERE {of_it}", (one,))  # noqa: S608 - a constant
+        seals.delete(connection, "unseen_values", of_it, series_id)
+        connection.execute(f"DELETE FROM totals WHERE {of_it}", (series_id,))  # noqa: S608 - a constant
         for table in OF_SERIES:
-            seals.delete(connection, table, "series_id = ?", one)
-        seals.delete(connection, "series", "id = ?", one)
+            seals.delete(connection, table, "series_id = ?", series_id)
+        seals.delete(connection, "series", "id = ?", series_id)
 
 
 def thin(connection: sqlite3.Connection, seconds: int) -> bool:

@@ -82,8 +82,8 @@ def find_version(connection: sqlite3.Connection, version: str | None = None, mod
     Raises InputError for a version that was never served.
     """
     if version is None:
-        found = read_meta(connection, served_key(model), "")
-        return load_series(connection, int(found)) if found else None
+        last = read_meta(connection, served_key(model), "")
+        return load_series(connection, int(last)) if last else None
     sql = "SELECT id FROM series WHERE version = ?1 AND (?2 IS NULL OR model = ?2) ORDER BY id DESC LIMIT 1"
     row = connection.execute(sql, (version, model)).fetchone()
     if row is not None:
@@ -110,8 +110,8 @@ def list_versions(connection: sqlite3.Connection, model: str) -> list[str]:
 
 def count_predictions(connection: sqlite3.Connection, series: Series) -> int:
     """Predictions of a series since it was first served."""
-    (found,) = connection.execute("SELECT predictions FROM series WHERE id = ?", (series.id,)).fetchone()
-    return int(found)
+    (predictions,) = connection.execute("SELECT predictions FROM series WHERE id = ?", (series.id,)).fetchone()
+    return int(predictions)
 
 
 def predictions_of_others(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> dict[str, int]:
@@ -157,18 +157,18 @@ def series_of_schema(connection: sqlite3.Connection, fingerprint: str, model: st
 def unseen_since(connection: sqlite3.Connection, series: Series, start: float) -> Callable[[Column], tuple[str, ...]]:
     """Names of the unseen values that came since a moment, by column; the most frequent first, at most `NAMED`."""
     columns = dict(zip(series.column_ids, series.schema.columns, strict=True))
-    found: defaultdict[Column | None, list[str]] = defaultdict(list)
+    names: defaultdict[Column | None, list[str]] = defaultdict(list)
     rows = connection.execute(
         "SELECT column_id, CAST(value AS BLOB) FROM unseen_values WHERE last_seen >= ? ORDER BY count DESC, value",
         (iso(start),),
     )
     for column_id, value in rows:
-        found[columns.get(column_id)].append(str(value, "utf-8", "replace"))
-    return partial(_first_names, dict(found))
+        names[columns.get(column_id)].append(str(value, "utf-8", "replace"))
+    return partial(_first_names, dict(names))
 
 
-def _first_names(found: Mapping[Column | None, list[str]], column: Column) -> tuple[str, ...]:
-    return tuple(found.get(column, ())[:NAMED])
+def _first_names(names: Mapping[Column | None, list[str]], column: Column) -> tuple[str, ...]:
+    return tuple(names.get(column, ())[:NAMED])
 
 
 def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:
