@@ -108,8 +108,8 @@ def _sums(connection: sqlite3.Connection, table: str, where: str, values: tuple[
     cursor = connection.cursor()
     cursor.row_factory = None
     rows = cursor.execute(f"SELECT {block}, {sealed.columns} FROM {table} WHERE {where}", values)  # noqa: S608
-    for number, *row in rows:
-        digest = hashlib.sha256(_ENCODE(row).encode("utf-8", "surrogateescape")).digest()
+    for row in rows:
+        number, digest = row[0], hashlib.sha256(_ENCODE(row[1:]).encode("utf-8", "surrogateescape")).digest()
         count, total = by_block.get(number, (0, 0))
         by_block[number] = count + 1, (total + int.from_bytes(digest[:SUM_BYTES])) % MODULUS
     return by_block

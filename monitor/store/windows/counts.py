@@ -95,8 +95,10 @@ def json_text(counts: Counts) -> str:
     >>> json_text(np.array([1, 20, 0, 3, 0, 0])), json_text(np.array([0, 0]))
     ('[1,20,0,3]', '[0]')
     """
-    used = np.flatnonzero(counts)
-    return orjson.dumps(counts[: used[-1] + 1 if len(used) else 1].tolist()).decode()
+    numbers = counts.tolist()
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return orjson.dumps(numbers).decode()
 
 
 def _characters(digits: Counts) -> str:
