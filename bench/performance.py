@@ -80,9 +80,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     options.add_argument("--draws", type=int, default=1000)
     draws = options.parse_args().draws
-    print(
-        "| rows drawn anew | outcomes | Telltale | NannyML's rule | Evidently's rule |\n| --- | --- | --- | --- | --- |"
-    )
+    print("| rows drawn again | outcomes | Telltale | NannyML's rule | Evidently's rule |")
+    print("| --- | --- | --- | --- | --- |")
     sizes = (100, 500, 2000, 10_000)
     for accuracy in (0.6, 0.85, 0.99):
         for n in sizes:

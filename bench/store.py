@@ -101,11 +101,11 @@ def timed(function: Callable[[], object], repeat: int = 15) -> tuple[float, floa
 
 
 #: How the parts of the file are told apart: by the beginning of the table's or index's name.
-PARTS = ("sealed_counts", "windows", "chain")
+PARTS = ("sealed_counts", "windows")
 
 
 def disk(folder: Path) -> Iterator[str]:
-    """Bytes per column and minute window, before any roll-up: tables, indexes, chain, free room in pages.
+    """Bytes per column and minute window, before any roll-up: tables, indexes, free room in pages.
 
     A minute is folded six times, since rows that grow are what tears pages apart. `even`: as many predictions in each
     bin; else they are normally distributed over the bins.
