@@ -160,6 +160,7 @@ def measure(folder: Path, replicas: int, columns: int, rounds: int, stack: ExitS
         clock.jump_to(int(time.time()) + LAG)
         source.pull(runtime.fold)
 
+    time.sleep(1.1)  # a poll asks for the last whole second, before which all must have been scraped
     poll()
     before = runtime.only.totals.n
     fleet.record(500)
