@@ -95,8 +95,10 @@ def shares_of(counts: Floats, some: Sequence[Part]) -> Floats:
     return out
 
 
-def quantile(column: Column, counts: Floats, q: float) -> Floats:
+def quantile(column: Column, counts: Floats, q: float | Floats) -> Floats:
     """Quantile of each row of counts, shape (T, size), by straight lines within a bin; outer bins count as their edge.
+
+    The answer has shape (T,), or (Q, T) for several, `q` of shape (Q, 1).
 
     >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
     >>> quantile(column, np.array([[0.0, 1.0, 3.0, 0.0, 0.0, 0.0]]), 0.5).tolist()
@@ -105,7 +107,7 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
     edges, values = np.array(column.edges), counts[:, : column.value_bins]
     below, every = np.cumsum(values, axis=1), np.arange(len(values))
     wanted = q * np.maximum(below[:, -1], 1.0)
-    at = np.minimum((below < wanted[:, None]).sum(axis=1), column.value_bins - 1)
+    at = np.minimum((below < wanted[..., None]).sum(axis=-1), column.value_bins - 1)
     inside = np.clip(at, 1, len(edges) - 1)
     low, high = edges[inside - 1], edges[inside]
     held = np.maximum(values[every, inside], 1e-300)
@@ -211,8 +213,8 @@ def draw_quantiles(
     some = Series(series.starts[rows > 0], series.counts[rows > 0], series.sums[rows > 0], series.width)
     if not len(some.starts):
         return []
-    live = np.array([quantile(column, some.counts, q) for q in QUANTILES])
-    before = np.array([quantile(column, reference[None].astype(np.float64), q) for q in QUANTILES])
+    every_q = np.array(QUANTILES)[:, None]
+    live, before = (quantile(column, side, every_q) for side in (some.counts, reference[None].astype(np.float64)))
     if not reference[: column.value_bins].any():
         before = live[:, :1]
     low, high, ticks = number_scale(float(min(live.min(), before.min())), float(max(live.max(), before.max())))
