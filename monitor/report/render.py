@@ -54,7 +54,7 @@ def environment() -> Environment:
     env.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
     env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
-    env.filters["css"] = css
+    env.filters["css"] = lambda state: state.replace(" ", "-")
     env.filters["css_text"] = lambda text: Markup("".join(c if c.isalnum() else f"\\{ord(c):x} " for c in text))  # noqa: S704
     env.filters |= {"metric_name": metric_name, "value_name": value_name}
     env.filters["labelled"] = labelled
@@ -65,11 +65,6 @@ def environment() -> Environment:
     return env
 
 
-def css(state: str) -> str:
-    """Name the class of a state."""
-    return state.replace(" ", "-")
-
-
 # Rows of tables call these often; as macros they would take several times as long.
 @lru_cache(256, typed=True)
 def badge(state: str, text: str | None = None) -> Markup:
@@ -78,7 +73,7 @@ def badge(state: str, text: str | None = None) -> Markup:
     >>> badge("no traffic"), badge("<", Markup("<b>"))
     (Markup('<span class="badge no-traffic">no traffic</span>'), Markup('<span class="badge &lt;"><b></span>'))
     """
-    return Markup(f'<span class="badge {escape(css(state))}">{escape(text or state)}</span>')  # noqa: S704 - escaped
+    return Markup(f'<span class="badge {escape(state.replace(" ", "-"))}">{escape(text or state)}</span>')  # noqa: S704 - escaped
 
 
 def nums(*texts: str) -> Markup:
