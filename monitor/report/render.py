@@ -47,7 +47,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     env.filters |= {name: getattr(words, name) for name in WORDS}
-    env.filters |= {"points": points, "moment": moment, "column_path": column_path}
+    env.filters |= {"points": points, "moment": moment, "stretch": stretch, "column_path": column_path}
     env.filters["minute"] = lambda epoch: iso(epoch // 60 * 60)
     env.filters["bound"] = lambda text: text.replace(" %", "\u00a0%")
     env.filters["around"] = around
@@ -97,16 +97,26 @@ def shorter(name: str) -> Markup:
 
 
 @lru_cache(1024)
-def moment(when: float | str | None, now: float | None) -> Markup:
+def moment(when: float | str | None, now: float | None, dated: bool = False) -> Markup:
     """Write a moment for people and for programs, with its full date if `now` is None; page.js adds the local time.
 
-    `when`: seconds since 1970, or the text that the store has; None becomes the empty text.
+    `when`: seconds since 1970, or the text that the store has; None becomes the empty text. `dated`: also of today.
     """
     if when is None:
         return Markup("")
     epoch = from_iso(when) if isinstance(when, str) else when
-    said = words.date_time(epoch) if now is None else words.clock_time(epoch, now)
+    said = words.date_time(epoch, now) if now is None or dated else words.clock_time(epoch, now)
     return Markup(f'<time datetime="{iso(epoch)}">{said}</time>')  # noqa: S704 - both are written here
+
+
+def stretch(begin: float | str, end: float | str, now: float | None) -> Markup:
+    """Write a period by both moments; the second has its date too if it is on another day than the first.
+
+    >>> stretch(7800.0, 94200.0, 94200.0).striptags(), stretch(86400.0, 94200.0, 94200.0).striptags()
+    ('1 Jan, 02:10 UTC to 2 Jan, 02:10 UTC', '00:00 UTC to 02:10 UTC')
+    """
+    days = [iso(from_iso(when) if isinstance(when, str) else when)[:10] for when in (begin, end)]
+    return moment(begin, now) + " to " + moment(end, now, days[0] != days[1])
 
 
 def points(change: float) -> str:

@@ -352,8 +352,8 @@ def test_a_columns_charts_mark_alerts_versions_accepted_periods_and_times_withou
     marked = re.findall(r"<li>(.*?)</li>", re.sub(r"</?(time|bdi)[^>]*>", "", text))
     assert marked == [
         "alert from 14 Mar, 19:00 UTC to 14 Mar, 21:30 UTC",
-        "alert from 14 Mar, 21:30 UTC to 00:00 UTC",
-        "accepted as normal: 14 Mar, 22:20 UTC to 00:00 UTC",
+        "alert from 14 Mar, 21:30 UTC to 15 Mar, 00:00 UTC",
+        "accepted as normal: 14 Mar, 22:20 UTC to 15 Mar, 00:00 UTC",
         "from 14 Mar, 21:20 UTC model version v8",
         "no data from 14 Mar, 15:20 UTC to 14 Mar, 16:20 UTC",
     ]
