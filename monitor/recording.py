@@ -89,7 +89,7 @@ class Worker:
                 watch.reference.save(place / REFERENCE)
                 self.models[watch.name] = Recording(place, watch, config.share(watch.name), clock)
             models = {one.name: {"token": one.recorder.token, "version": one.version} for one in self.models.values()}
-            self._folder.say({"pid": os.getpid(), "models": models})
+            self._folder.describe({"pid": os.getpid(), "models": models})
         except BaseException:
             self.delete()
             raise

@@ -20,7 +20,7 @@ from monitor.errors import StoreError, TelltaleError
 from monitor.journals import Journals
 from monitor.recording import NAMED, REFERENCE, Worker
 from monitor.reference.file import Reference
-from monitor.store.file.folder import DONE, SAID, WORKERS, DataFolder, has_ended, workers
+from monitor.store.file.folder import DESCRIPTION, DONE, WORKERS, DataFolder, has_ended, workers
 from monitor.store.windows.ledger import drop_cursors, strays
 from monitor.store.windows.rows import add_gap, register_series
 from monitor.watched import Watched
@@ -59,9 +59,9 @@ class Workers:
         for path in paths:
             if path.name in self._complete | self._refused:
                 continue
-            if path.suffix == DONE or (has_ended(path) and not (path / SAID).exists()):
+            if path.suffix == DONE or (has_ended(path) and not (path / DESCRIPTION).exists()):
                 self._discard(path)
-            elif (path / SAID).exists():
+            elif (path / DESCRIPTION).exists():
                 try:
                     self.join(path.name)
                 except TelltaleError as error:
@@ -118,7 +118,7 @@ class Workers:
             return
         path = self._folder.path / WORKERS / key
         try:
-            worker: dict[str, Any] = json.loads((path / SAID).read_text("utf-8"))
+            worker: dict[str, Any] = json.loads((path / DESCRIPTION).read_text("utf-8"))
             recorded = {name: (str(of["token"]), str(of["version"])) for name, of in worker["models"].items()}
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreError(f"what it says of itself cannot be read: {error!r}") from error

@@ -85,15 +85,15 @@ def first_number(left: Sequence[Leftover]) -> int | None:
 def next_number(left: Sequence[Leftover], applied: int) -> int:
     """First sequence number that nothing left behind has used, and beyond what is folded."""
     number = applied + 1
-    for one in reversed(left):
-        if one.head is None:  # its header does not tell; no segment has more records than bytes
-            number = max(number, one.first + _length(one.path))
+    for leftover in reversed(left):
+        if leftover.head is None:  # its header does not tell; no segment has more records than bytes
+            number = max(number, leftover.first + _length(leftover.path))
             continue
-        number = max(number, one.notes.last + 1, one.first if one.notes.opened else 0)
-        _, slots = _slots(one)
+        number = max(number, leftover.notes.last + 1, leftover.first if leftover.notes.opened else 0)
+        _, slots = _slots(leftover)
         used = np.flatnonzero(slots["seq"] | slots["crc"])
         if len(used):
-            return max(number, one.first + int(used[-1]) + 1)
+            return max(number, leftover.first + int(used[-1]) + 1)
     return number
 
 

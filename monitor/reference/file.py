@@ -341,9 +341,9 @@ def _from_telltale(families: dict[str, Metric]) -> Reference:
                     getattr(part, name)[float(key) if label == "le" else key] = sample.value
                 else:
                     setattr(part, name, sample.value)
-    said = dict(families[INFO].samples[0].labels) if INFO in families else {}
-    versions = {name.removeprefix("version_"): text for name, text in said.items() if name.startswith("version_")}
-    sha256, created, rows, source = (said.get(name, "") for name in ("model_sha256", "created", "rows", "source"))
+    about = dict(families[INFO].samples[0].labels) if INFO in families else {}
+    versions = {name.removeprefix("version_"): text for name, text in about.items() if name.startswith("version_")}
+    sha256, created, rows, source = (about.get(name, "") for name in ("model_sha256", "created", "rows", "source"))
     reference = _assemble(parts.values(), ReferenceInfo(sha256, created, int(rows or 0), source, versions))
     if BASELINE not in families:
         return reference

@@ -45,10 +45,10 @@ def histograms(row: Row, reference: Reference, sides: tuple[Counts, Counts] | No
     """
     before, after = sides or counts(row, reference)
     column, live = row.column, bool(after.sum())
-    said = f"{column.name} in two periods" if sides else figure_label(row, live)
+    label = f"{column.name} in two periods" if sides else figure_label(row, live)
     few = column.numeric and trend.few_values(column, before)
     values = [column.bin_means[i] for i in np.flatnonzero(before[: column.value_bins])] if few else []
-    drawn, curves = over(column, before, after, said, 0.04, 0.008, values), None
+    drawn, curves = over(column, before, after, label, 0.04, 0.008, values), None
     if column.numeric and sides is None and row.result and row.result.value is not None and live and not few:
         below, under = (_cumulative(column, side) for side in (before, after))
         gaps = np.abs(below - under)
@@ -315,5 +315,5 @@ def _reading(result: DriftResult, point: Point) -> str:
     """Text at a point of a time line. `result`: any verdict of the same statistic."""
     parts = ("critical value", point.critical), ("effect floor", point.floor)
     limits = "".join(f"\n{name} {statistic(value)}" for name, value in parts if value is not None)
-    said = f"{date_time(point.at)}: {point.state}\n{value_name(result.statistic)} {statistic(point.value)}"
-    return f"{said}{limits}\nn {count(point.n)}"
+    verdict = f"{date_time(point.at)}: {point.state}\n{value_name(result.statistic)} {statistic(point.value)}"
+    return f"{verdict}{limits}\nn {count(point.n)}"

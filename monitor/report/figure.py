@@ -58,8 +58,8 @@ def image(shapes: Mapping[str, str], class_: str, box: str, label: str = "", **m
     """Build an SVG of paths, by class; without a label it is hidden from screen readers."""
     # Classes and places are written here, and need no escaping, which would take a third of the time.
     paths = Markup("".join(f'<path class="{kind}" d="{d}"/>' for kind, d in shapes.items()))  # noqa: S704
-    said = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
-    return element("svg", paths, class_=class_, viewBox=box, **more, **said)
+    label_of = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    return element("svg", paths, class_=class_, viewBox=box, **more, **label_of)
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

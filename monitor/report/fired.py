@@ -13,7 +13,7 @@ from monitor.drift.result import AlertKey, Span, Subject
 from monitor.rules.alert import Alert
 from monitor.rules.silence import Silence
 from monitor.store.records import references
-from monitor.store.records.alerts import list_fired, list_silences, said_of
+from monitor.store.records.alerts import list_fired, list_silences, messages_of
 from monitor.store.records.rows import Row
 
 #: What an alert is, in the row of the event that began it.
@@ -35,7 +35,7 @@ def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, spa
     fired = {name: events for name, events in fired.items() if any(e["after"] == "firing" for e in events)}
     if not fired:
         return []
-    said = said_of(connection, fired)
+    messages = messages_of(connection, fired)
     silences, changes = list_silences(connection), changes_of(connection, of)
     labels = {rule.name: rule.labels for rule in config.rules}
     out = []
@@ -54,7 +54,7 @@ def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, spa
                 "ended": last["at"] if over else None,
                 "lasted": end - from_iso(first["at"]),
                 "ended_because": last["reason"] if over else None,
-                **said.get(name, {"harm": None, "told": []}),
+                **messages.get(name, {"harm": None, "told": []}),
                 "decisions": [
                     *silenced(alert, silences, from_iso(first["at"]), end),
                     *accepted(alert, changes, first["at"]),
@@ -76,9 +76,9 @@ def silenced(alert: Alert, silences: Iterable[Silence], start: float, end: float
 def accepted(alert: Alert, changes: Iterable[Row], began: str) -> list[str]:
     """Say who accepted, after an alert began, that its column is as it is now, and why."""
     return [
-        f"accepted on {words.date_time(from_iso(one['at']))} by {one['author']}: {one['reason']}"
-        for one in changes
-        if one["action"] == references.ACCEPT and one["at"] >= began and alert.column in one["columns"]
+        f"accepted on {words.date_time(from_iso(change['at']))} by {change['author']}: {change['reason']}"
+        for change in changes
+        if change["action"] == references.ACCEPT and change["at"] >= began and alert.column in change["columns"]
     ]
 
 

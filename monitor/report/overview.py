@@ -156,9 +156,9 @@ def parts(listed: Sequence[Row], opened: bool = False, most: int | None = None) 
     if not rest:
         return out
     same, other = sum(row.state == "ok" for row in rest), sum(row.state != "ok" for row in rest)
-    said = [f"{words.counted(same, 'column')} {'is as it was' if same == 1 else 'are as they were'}"] if same else []
-    said += [f"{words.counted(other, 'column')} {'is' if other == 1 else 'are'} not watched"] if other else []
-    return [*out, Part("; ".join(said), shown[AS_BEFORE], len(rest) > FEW and not opened)]
+    counts = [f"{words.counted(same, 'column')} {'is as it was' if same == 1 else 'are as they were'}"] if same else []
+    counts += [f"{words.counted(other, 'column')} {'is' if other == 1 else 'are'} not watched"] if other else []
+    return [*out, Part("; ".join(counts), shown[AS_BEFORE], len(rest) > FEW and not opened)]
 
 
 def _worst_first(state: str, result: DriftResult | None) -> tuple[float, ...]:

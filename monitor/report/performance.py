@@ -226,8 +226,8 @@ def confusion(report: PerformanceReport) -> dict[str, Any] | None:
     def cell(i: int, j: int, top: float = 1.0) -> dict[str, Any]:
         before, share = None if was is None else float(was[i, j]), float(now[i, j])
         drawn = figure.pair(before or 0.0, share, top, live=True)
-        said = {"name": names[i], "predicted": names[j], "n": int(live[i, j]), "share": share}
-        return {**said, "before": before, "drawn": drawn}
+        pair = {"name": names[i], "predicted": names[j], "n": int(live[i, j]), "share": share}
+        return {**pair, "before": before, "drawn": drawn}
 
     width = len(target.classes)
     if width <= MOST_CLASSES:

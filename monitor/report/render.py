@@ -105,8 +105,8 @@ def moment(when: float | str | None, now: float | None, dated: bool = False) -> 
     if when is None:
         return Markup("")
     epoch = from_iso(when) if isinstance(when, str) else when
-    said = words.date_time(epoch, now) if now is None or dated else words.clock_time(epoch, now)
-    return Markup(f'<time datetime="{iso(epoch)}">{said}</time>')  # noqa: S704 - both are written here
+    text = words.date_time(epoch, now) if now is None or dated else words.clock_time(epoch, now)
+    return Markup(f'<time datetime="{iso(epoch)}">{text}</time>')  # noqa: S704 - both are written here
 
 
 def stretch(begin: float | str, end: float | str, now: float | None) -> Markup:

@@ -152,10 +152,10 @@ def draw_shares(
     before = shares_of(reference[None].astype(np.float64), some)[0]
     cells = shares_of(series.counts, some)
     last = cells[-1] if len(cells) else before
-    said = ", ".join(
+    changes = ", ".join(
         f"{part.label} {percent(was)} → {percent(now)}" for part, was, now in zip(some, before, last, strict=True)
     )
-    chart = Timeline(f"{what}, reference → newest: {said}", start, end, marks, plot, BEGIN)
+    chart = Timeline(f"{what}, reference → newest: {changes}", start, end, marks, plot, BEGIN)
     chart.tick(0.0, "ref.", "tick odd")
     lower = np.cumsum(np.column_stack([np.zeros(len(cells)), cells]), axis=1) / top
     edges, base = (

@@ -80,8 +80,8 @@ class Comparison(NamedTuple):
         texts += ["", *(repr(self.report).splitlines() if self.report.rows else ["no column has the same bins"])]
         for name, role in self.apart:
             means = [side.mean(name, role) for side in self.sides]
-            said = " and ".join("none" if mean is None else number(mean) for mean in means)
-            texts.append(f"  {name} ({role}): counted in other bins; means {said}")
+            both = " and ".join("none" if mean is None else number(mean) for mean in means)
+            texts.append(f"  {name} ({role}): counted in other bins; means {both}")
         texts += [""] if self.metrics else ["", "no outcomes are known of either"]
         return [*texts, *(f"{name}: {first} and {second}" for name, first, second in self.metrics)]
 

@@ -35,8 +35,8 @@ WORKERS = "workers"
 DONE = ".done"
 LOCK = "lock"
 BALLAST = "ballast"
-#: What a worker says of itself, in its folder.
-SAID = "worker.json"
+#: File in which a worker describes itself, in its folder.
+DESCRIPTION = "worker.json"
 BALLAST_BYTES = 2 << 20
 #: Permissions of the lock, the ballast and the database: for the server's user and group.
 MODE = 0o640
@@ -187,11 +187,11 @@ class WorkerFolder(Held):
             self._let_go()
             raise StoreError(f"{self.path}: cannot be made: {error.strerror or error}") from error
 
-    def say(self, about: object) -> None:
-        """Say what is in the folder, to have it followed. Raises OSError."""
-        part = self.path / f".{SAID}"
-        part.write_text(json.dumps(about))
-        part.rename(self.path / SAID)
+    def describe(self, worker: object) -> None:
+        """Describe the worker, whose journals are followed from then on. Raises OSError."""
+        part = self.path / f".{DESCRIPTION}"
+        part.write_text(json.dumps(worker))
+        part.rename(self.path / DESCRIPTION)
 
     def close(self) -> None:
         """Let go: the process that holds the data folder takes what is left in it."""

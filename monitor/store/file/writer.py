@@ -257,10 +257,10 @@ class Writer:
         try:
             result = function()
         except Exception as error:
-            now, said = time.monotonic(), repr(error)
+            now, complaint = time.monotonic(), repr(error)
             last, at = self._complaints.get(name, ("", 0.0))
-            if said != last or now - at >= COMPLAIN_SECONDS:
-                self._complaints[name] = (said, now)
+            if complaint != last or now - at >= COMPLAIN_SECONDS:
+                self._complaints[name] = (complaint, now)
                 known = isinstance(error, sqlite3.OperationalError | OSError | StoreError)
                 what = "the writer's %s failed; it is tried again: %s"
                 log.error(what, name, explained(error), exc_info=None if known else error)

@@ -133,7 +133,7 @@ def alerts_at(connection: sqlite3.Connection, model: str, moment: float) -> dict
     return alerts
 
 
-def said_of(connection: sqlite3.Connection, events: Iterable[str]) -> dict[str, Row]:
+def messages_of(connection: sqlite3.Connection, events: Iterable[str]) -> dict[str, Row]:
     """What messages said of alerts when they began, by event id: `harm`, and `told`, the receivers that took one."""
     rows = read(
         connection,
