@@ -37,6 +37,15 @@ class Replica(BaseHTTPRequestHandler):
         pass
 
 
+async def ended(loop: asyncio.AbstractEventLoop) -> None:
+    """End what still passes bytes on: the client may have its answer before the balancer has closed the connection."""
+    tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # the connections that they have closed
+
+
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where the balancer listens; the third replica is down."""
@@ -64,7 +73,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     thread.join()
     for listener in listening.values():
         listener.close()
-    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(ended(loop))
     loop.close()
     for server in servers:
         server.shutdown()
