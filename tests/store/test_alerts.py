@@ -20,11 +20,13 @@ from monitor.store.records.alerts import (
     event_of,
     expire_silence,
     list_events,
+    list_fired,
     list_silences,
     load_alerts,
     save_alerts,
     save_silence,
 )
+from monitor.store.records.verdicts import save_results
 from tests.rules.series import EVERY, START, ticks, verdict
 
 #: Versions of a model.
@@ -194,6 +196,15 @@ def test_events_say_what_happened_and_why(connection: sqlite3.Connection) -> Non
     assert (last["value"], last["n"]) == (None, 0)
     assert (last["model_version"], last["reason"]) == ("2", "there is no such rule any more")
     assert first["event_id"] == last["event_id"] != ""
+
+
+def test_an_event_is_listed_once_even_if_two_evaluations_have_its_moment(connection: sqlite3.Connection) -> None:
+    _, fired = advance({}, [verdict("D")], RULES, START, EVERY, "1")
+    append_events(connection, fired)
+    for _ in range(2):
+        save_results(connection, START, [verdict("D")])
+    [events] = list_fired(connection, ONE, START, START + HOUR).values()
+    assert [event["after"] for event in events] == ["firing"]
 
 
 def test_events_are_found_by_version_and_column_the_newest_first(connection: sqlite3.Connection) -> None:

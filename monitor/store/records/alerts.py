@@ -105,8 +105,9 @@ def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: f
         "   WHERE model = ?1 AND ?2 IN ('', model_version) AND at < ?4 AND event_id <> '' GROUP BY event_id)"
         "  WHERE at >= ?3 OR after = 'firing')),"
         # Many events are of one evaluation, and its verdicts are gone through once.
-        ' d AS MATERIALIZED (SELECT at, rule, model, series, role, "column", statistic, direction FROM drift'
-        '  WHERE at IN (SELECT at FROM e) AND "column" IN (SELECT "column" FROM e))'
+        ' d AS MATERIALIZED (SELECT at, rule, model, series, role, "column", statistic, direction, min(id) FROM drift'
+        '  WHERE at IN (SELECT at FROM e) AND "column" IN (SELECT "column" FROM e)'
+        '  GROUP BY at, rule, model, series, role, "column", statistic)'
         ' SELECT e.*, d.direction FROM e LEFT JOIN d USING (at, rule, model, series, role, "column", statistic)'
         " ORDER BY e.id",
         (*of[:2], iso(start), iso(end)),
