@@ -156,16 +156,17 @@ def measure(folder: Path, replicas: int, columns: int, rounds: int, stack: ExitS
     measured = Measured(source, server.pid)
 
     def poll() -> None:
+        # A poll asks for the last whole second, before which all must have been scraped.
+        scraped = time.time()
+        wait_for(lambda: int(time.time()) > scraped, "the next second")
         source.cursor = source.cursor and _at(source.cursor, int(time.time()) - 1)
         clock.jump_to(int(time.time()) + LAG)
         source.pull(runtime.fold)
 
-    time.sleep(1.1)  # a poll asks for the last whole second, before which all must have been scraped
     poll()
     before = runtime.only.totals.n
     fleet.record(500)
     wait_for(lambda: knows(url, fleet.sent), "the second scrape of all", 120)
-    time.sleep(1.1)
     poll()
     first = fleet.sent - replicas * 1000
     print(f"| exact: sent, counted | {first:,}, {runtime.only.totals.n - before:,} | | |")

@@ -102,7 +102,7 @@ def reader(database: Path) -> Iterator[None]:
 def compare(read: Watched, alone: Watched, seconds: float) -> Iterator[str]:
     """Rows of the table."""
     size = round(min(ROUND, seconds) * PACE)
-    for name, one in (("a cursor is open", read), ("nobody reads", alone)):
+    for name, one in (("a cursor is open", read), ("no reader", alone)):
         p50, p99 = (statistics.median(values) for values in zip(*one.percentiles(size), strict=True))
         yield f"| {name} | {p50:.2f} | {p99:.2f} | {max(one.wal):.1f} |"
     both = list(zip(read.percentiles(size), alone.percentiles(size), strict=True))

@@ -79,7 +79,8 @@ def bounds(column: Column) -> list[str]:
 def normalised(text: str) -> str:
     """The spelling of an edge that Prometheus 3 makes of it in `le`.
 
-    It differs from the client's only for large negative edges, which the client writes without an exponent.
+    It differs from the client's only for negative edges with seven or more digits before the point, which the client
+    writes without an exponent.
 
     >>> normalised("-3226414.69"), normalised("0.5"), normalised("3.22641469e+06")
     ('-3.22641469e+06', '0.5', '3.22641469e+06')

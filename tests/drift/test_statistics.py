@@ -20,7 +20,7 @@ counts = arrays(np.int64, st.shared(st.integers(2, 30), key="bins"), elements=st
 some = counts.filter(lambda c: c.sum() > 0)
 
 
-def close(ours, theirs):
+def assert_close(ours, theirs):
     assert float(ours) == pytest.approx(float(theirs), rel=1e-9, abs=1e-9)
 
 
@@ -53,10 +53,10 @@ def test_divergences_equal_scipy(reference, test):
     p, q = (reference + 0.5) / (reference + 0.5).sum(), (test + 0.5) / (test + 0.5).sum()
     column = Column("x", "feature", "categorical", categories=tuple(map(str, range(len(test) - 2))))
     forward, backward = stats.entropy(q, p), stats.entropy(p, q)
-    close(value_of("kl", column, reference, test), forward)
-    close(value_of("psi", column, reference, test), forward + backward)
+    assert_close(value_of("kl", column, reference, test), forward)
+    assert_close(value_of("psi", column, reference, test), forward + backward)
     # A square root near zero: compare what is under it.
-    close(value_of("js", column, reference, test) ** 2, jensenshannon(p, q, base=2) ** 2)
+    assert_close(value_of("js", column, reference, test) ** 2, jensenshannon(p, q, base=2) ** 2)
 
 
 @given(some, some)
@@ -65,10 +65,10 @@ def test_chi2_equals_scipy(reference, test):
     found = stats.chi2_contingency(np.stack([reference, test])[:, seen], correction=False)
     column = Column("x", "feature", "categorical", categories=tuple(map(str, range(len(test) - 2))))
     value = value_of("chi2", column, reference, test)
-    close(value, found.statistic)
+    assert_close(value, found.statistic)
     if seen.sum() > 1 and found.expected_freq.min() >= 5:
         freedom, stretch = table.chi2_null(reference.astype(float), test.astype(float), np.array(0.0))
-        close(stats.chi2.sf(value / stretch, freedom), found.pvalue)
+        assert_close(stats.chi2.sf(value / stretch, freedom), found.pvalue)
 
 
 @given(some, some, st.data())
@@ -102,7 +102,7 @@ def test_ks_on_counts_equals_scipy_on_the_bins():
     rng = np.random.default_rng(1)
     before, after = rng.integers(0, 30, 12), rng.integers(0, 30, 12)
     raw = stats.ks_2samp(np.repeat(np.arange(12), before), np.repeat(np.arange(12), after), method="asymp")
-    close(value_of("ks", numeric_of(before), with_missing(before), with_missing(after)), raw.statistic)
+    assert_close(value_of("ks", numeric_of(before), with_missing(before), with_missing(after)), raw.statistic)
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.floats(0, 1), st.floats(0, 1))
@@ -129,11 +129,11 @@ def test_critical_values_have_their_closed_forms():
     column = Column("x", "feature", "numeric", edges=tuple(map(float, range(7))))
     sides = np.full(10, 500.0), np.full(10, 20.0)
     (found,) = measured("ks", column, *sides).critical(alpha)
-    close(found, math.sqrt(-math.log(alpha / 2) / 2 * (1 / 160 + 1 / 4_000)))  # 20 in a hundred have no value
+    assert_close(found, math.sqrt(-math.log(alpha / 2) / 2 * (1 / 160 + 1 / 4_000)))  # 20 in a hundred have no value
     for name, scale in (("kl", 0.5), ("psi", 1.0), ("chi2", 1 / h)):
-        close(measured(name, column, *sides).critical(alpha)[0], stats.chi2.isf(alpha, 9) * scale * h)
+        assert_close(measured(name, column, *sides).critical(alpha)[0], stats.chi2.isf(alpha, 9) * scale * h)
     squared = stats.chi2.isf(alpha, 9) * 0.125 * h / math.log(2)
-    close(measured("js", column, *sides).critical(alpha)[0], math.sqrt(squared))
+    assert_close(measured("js", column, *sides).critical(alpha)[0], math.sqrt(squared))
 
 
 def test_wasserstein_of_a_mirrored_column_has_the_same_critical_value():
@@ -142,7 +142,7 @@ def test_wasserstein_of_a_mirrored_column_has_the_same_critical_value():
         measured("wasserstein", numeric_of(before), *map(with_missing, sides)).critical(0.001)[0]
         for sides in ((before, after), (before[::-1], after[::-1]))
     ]
-    close(*critical)
+    assert_close(*critical)
 
 
 awkward = st.sampled_from([0, 0, 0, 1, 2, 50, 10**6, 10**12])
@@ -199,9 +199,9 @@ def test_columns_do_not_mix(seed):
         alone = Layout(Schema((column,))).pair(before, after, deviations[row : row + 1], np.array([0]))
         for name, every in together.items():
             one = STATISTICS[name].measure(alone)
-            close(every.value[row], one.value[0])
-            close(every.p_value[row], one.p_value[0])
-            close(critical[name][row], one.critical(0.01)[0])
+            assert_close(every.value[row], one.value[0])
+            assert_close(every.p_value[row], one.p_value[0])
+            assert_close(critical[name][row], one.critical(0.01)[0])
 
 
 def test_the_table_is_complete():

@@ -111,6 +111,7 @@ def test_reloads_under_traffic_lose_nothing(tmp_path: Path, named: bool, reloads
         client.healthy()
     assert wrong == []
     assert folder.counted() == dict(answers)
+    assert set(range(2, 2 + reloads)) <= set(answers)
 
 
 def test_an_outcome_finds_its_prediction_of_the_version_before(tmp_path: Path) -> None:
